@@ -1,0 +1,1 @@
+"""What the operator types: one verb, one file; results on stdout, talk on stderr."""

@@ -1,0 +1,199 @@
+"""`signerd init`: make a secret and show its words once, import words, or adopt what is there."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+import click
+
+from signerd.cli import node_secret, options, output
+from signerd.errors import ConfigError, InputMissing, Interrupted, SecretError, UsageError
+from signerd.units import Secret
+
+if TYPE_CHECKING:
+    from signerd.config import Settings
+
+_ENTROPY_BYTES = {"12": 16, "24": 32}
+_MAX_STDIN = 4096
+
+
+@click.command()
+@click.option("--words", type=click.Choice(["12", "24"]), default="12", show_default=True, help="How many.")
+@click.option("--import", "import_words", is_flag=True, help="Type in words, or pipe them to stdin.")
+@click.option(
+    "--adopt", type=click.Path(path_type=Path), metavar="PATH", help="Use this secret or glcli directory."
+)
+@options.as_json
+@options.common
+def command(*, words: str, import_words: bool, adopt: Path | None, json: bool, **common: Any) -> None:
+    """Make the node secret: new words, imported words, or a file that exists already.
+
+    New words are shown once, on the terminal, and nowhere else. Whoever has them has the node; whoever
+    loses them and the file has lost it.
+
+    \b
+    Examples:
+      signerd init --words 24
+      signerd init --import < words.txt
+      signerd init --adopt ~/.local/share/greenlight
+    """
+    settings = options.settings(common)
+    if adopt is not None:
+        if import_words:
+            raise UsageError("--import and --adopt do not go together")
+        _adopt(adopt.expanduser().absolute(), settings, common, json=json)
+        return
+    from signerd.core.keys import mnemonic
+    from signerd.daemon import hardening
+
+    hardening.refuse_core_dumps()
+    _require_free(settings.secret_file)
+    if import_words:
+        phrase = mnemonic.check(_read_words())
+    else:
+        phrase = mnemonic.from_entropy(Secret(secrets.token_bytes(_ENTROPY_BYTES[words])))
+        _show_once(phrase)
+    _create(settings, mnemonic.node_secret(phrase))
+    _report(settings, json=json)
+
+
+def _require_free(path: Path) -> None:
+    # Asked before any words are shown; the write itself is exclusive.
+    if os.path.lexists(path):
+        raise SecretError(
+            f"{path} exists already; signerd never overwrites a secret",
+            hint="use it as it is, or name another place with --data-dir or --secret-file",
+        )
+
+
+def _create(settings: Settings, secret: Secret) -> None:
+    from signerd.store import files, secret_file
+
+    files.make_private_directory(settings.data_dir)
+    secret_file.create_secret(settings.secret_file, secret)
+
+
+def _report(settings: Settings, *, json: bool) -> None:
+    keys = node_secret.load_keys(settings)
+    output.result(
+        {
+            "node_id": keys.node_id.hex(),
+            "secret_file": str(settings.secret_file),
+            "data_dir": str(settings.data_dir),
+            "network": settings.network,
+        },
+        f"node id      {keys.node_id.hex()}\nsecret file  {settings.secret_file}",
+        json=json,
+    )
+    if settings.credentials_file.exists():
+        output.talk("next: `signerd run`")
+    else:
+        output.talk("next: `signerd register` (a new node) or `signerd recover` (a node that exists)")
+
+
+def _read_words() -> str:
+    if sys.stdin.isatty():
+        typed: str = click.prompt("words", hide_input=True, err=True)
+        return typed
+    text = sys.stdin.read(_MAX_STDIN)
+    if not text.strip():
+        raise InputMissing("no words on stdin", hint="pipe the words in, or run this in a terminal")
+    return text
+
+
+def _show_once(phrase: Secret) -> None:
+    try:
+        terminal = open("/dev/tty", "r+", buffering=1, encoding="utf-8")  # noqa: SIM115
+    except OSError as error:
+        raise UsageError(
+            "new words are shown on a terminal, and there is none",
+            hint="run `signerd init` in a terminal, or pipe words that you made elsewhere to `signerd init --import`",
+        ) from error
+    with terminal, _own_screen(terminal):
+        words = phrase.expose().decode("ascii").split()
+        terminal.write("Write these words down, in this order, on paper. They will not be shown again.\n\n")
+        for number, word in enumerate(words, start=1):
+            terminal.write(f"  {number:2}. {word}\n")
+        _ask_back(terminal, words)
+
+
+def _ask_back(terminal: TextIO, words: list[str]) -> None:
+    for number in sorted(secrets.SystemRandom().sample(range(1, len(words) + 1), 2)):
+        for _ in range(3):
+            terminal.write(f"\nTo go on, type word {number}: ")
+            answer = terminal.readline()
+            if not answer:
+                raise Interrupted("nothing was written")
+            if secrets.compare_digest(answer.strip().lower(), words[number - 1]):
+                break
+            terminal.write("That is not it.")
+        else:
+            raise Interrupted("the words were not repeated correctly; nothing was written")
+
+
+@contextlib.contextmanager
+def _own_screen(terminal: TextIO) -> Iterator[None]:
+    # The alternate screen leaves no words in the terminal's scroll-back.
+    if os.environ.get("TERM", "dumb") == "dumb":
+        yield
+        return
+    terminal.write("\x1b[?1049h\x1b[H")
+    try:
+        yield
+    finally:
+        terminal.write("\x1b[?1049l")
+
+
+def _adopt(path: Path, settings: Settings, common: dict[str, Any], *, json: bool) -> None:
+    import msgspec
+
+    directory = path.is_dir()
+    data_dir = path if directory else settings.data_dir
+    adopted = msgspec.structs.replace(
+        settings, data_dir=data_dir, secret_file=path / "hsm_secret" if directory else path
+    )
+    keys = node_secret.load_keys(adopted)
+    if adopted.credentials_file.exists():
+        from signerd.cli import credentials
+
+        credentials.load(adopted, keys)
+    _write_config(adopted, common, directory=directory)
+    _report(adopted, json=json)
+
+
+def _write_config(adopted: Settings, common: dict[str, Any], *, directory: bool) -> None:
+    from signerd import config
+    from signerd.store import files
+
+    lines = [f'network = "{adopted.network}"']
+    if directory:
+        lines.append(f"data_dir = {_toml(adopted.data_dir)}")
+    else:
+        lines += ["[secret]", f"file = {_toml(adopted.secret_file)}"]
+    target = common["config"] or adopted.config_file or config.default_config_file(os.environ)
+    if target.exists():
+        current = config.load(config.Overrides(config=target), os.environ)
+        same = (current.secret_file, current.data_dir) == (adopted.secret_file, adopted.data_dir)
+        if same and current.network == adopted.network:
+            return
+        raise ConfigError(
+            f"{target} exists and says otherwise; it was left as it is",
+            hint="put this into it: " + "; ".join(lines),
+        )
+    files.make_private_directory(target.parent)
+    text = "# Written by `signerd init --adopt`. Every key: config.example.toml.\n" + "\n".join(lines) + "\n"
+    files.write_atomically(target, text.encode("utf-8"), mode=0o600, exclusive=True)
+    output.talk(f"wrote {target}")
+
+
+def _toml(path: Path) -> str:
+    # A JSON string is a TOML basic string.
+    import json as json_module
+
+    return json_module.dumps(str(path), ensure_ascii=False)

@@ -1,0 +1,42 @@
+"""The options that every command shares, and the settings that follow from them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from signerd.config import Settings
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_NETWORKS = ("bitcoin", "testnet", "signet", "regtest")
+_PATH = click.Path(path_type=Path)
+
+
+def common(command: F) -> F:
+    """--config, --data-dir, --secret-file and --network; the function takes them as **common."""
+    for option in (
+        click.option("--network", type=click.Choice(_NETWORKS), help="Bitcoin network."),
+        click.option("--secret-file", type=_PATH, metavar="FILE", help="The node secret."),
+        click.option("--data-dir", type=_PATH, metavar="DIR", help="Where credentials and state live."),
+        click.option("--config", type=_PATH, metavar="FILE", help="Configuration file (TOML)."),
+    ):
+        command = option(command)
+    return command
+
+
+def as_json(command: F) -> F:
+    """--json; the function takes it as `json`."""
+    return click.option("--json", is_flag=True, help="Print the result as JSON.")(command)
+
+
+def settings(common: dict[str, Any]) -> Settings:
+    """What holds, from **common, the environment and the file. Raises ConfigError."""
+    from signerd import config
+
+    return config.load(config.Overrides(**common), os.environ)

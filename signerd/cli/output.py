@@ -1,0 +1,58 @@
+"""The rules of talking: results to stdout; everything else, and every error, to stderr.
+
+Messages have no capital and no full stop at the joints, because `error:` and `hint:` come before them.
+"""
+
+from __future__ import annotations
+
+import json as json_module
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from signerd.errors import Interrupted, SignerdError
+
+
+def result(data: Mapping[str, Any] | list[Any], text: str, *, json: bool) -> None:
+    """The result of a command: one JSON document, or text for people."""
+    print(json_module.dumps(data, ensure_ascii=False) if json else text, flush=True)
+
+
+def talk(message: str) -> None:
+    """Something for the person at the terminal, never for a pipe."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def error(problem: SignerdError, *, json: bool) -> None:
+    """`error:` and `hint:` on stderr; with --json the same as a document on stdout."""
+    if json:
+        document = {
+            "error": problem.message,
+            "hint": problem.hint,
+            "kind": type(problem).__name__,
+            "code": int(problem.exit_code),
+        }
+        if rule := getattr(problem, "rule", None):
+            document["rule"] = rule
+        print(json_module.dumps(document, ensure_ascii=False), flush=True)
+    talk(f"{_paint('error:', 'red')} {problem.message}")
+    if problem.hint:
+        talk(f"{_paint('hint:', 'cyan')} {problem.hint}")
+
+
+def confirm(question: str, *, yes: bool = False) -> None:
+    """Ask on the terminal. Raises Interrupted when the answer is no, or when nobody can be asked."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise Interrupted(f"{question}: nobody to ask", hint="add --yes to go on without asking")
+    if not click.confirm(question, default=False, err=True):
+        raise Interrupted("nothing was done")
+
+
+def _paint(text: str, colour: str) -> str:
+    plain = not sys.stderr.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    return text if plain else click.style(text, fg=colour, bold=True)

@@ -1,0 +1,120 @@
+"""The node secret and every key that a node's identity needs: node key, BIP 32, bolt12, runes, states."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Self
+
+from signerd.core.keys import bip32, secp256k1
+from signerd.core.keys.hkdf import hkdf_sha256
+from signerd.errors import SecretError
+from signerd.units import Network, NodeId, Secret
+
+SECRET_SIZE = 32
+LIGHTNING_MESSAGE_TAG = b"Lightning Signed Message:"
+MAX_SIGNED_MESSAGE = 65535
+
+_XPUB = bytes.fromhex("0488b21e")
+_TPUB = bytes.fromhex("043587cf")
+
+
+class NodeKeys:
+    """All keys of one node. Holds secrets, shows none."""
+
+    __slots__ = (
+        "_account",
+        "_account_point",
+        "_derived_base",
+        "_node_secret",
+        "bolt12_key",
+        "node_id",
+        "rune_secret",
+        "state_secret",
+    )
+
+    node_id: NodeId
+    """33 bytes: the compressed node key, by which the network knows the node (BOLT 8)."""
+    bolt12_key: bytes
+    """33 bytes: the public key at m/9735'."""
+    rune_secret: Secret
+    """32 bytes: the secret under which this node's runes are made."""
+    state_secret: Secret
+    """32 bytes: the secp256k1 key that signs state entries."""
+
+    def __init__(self, secret: Secret) -> None:
+        raw = secret.expose()
+        if len(raw) != SECRET_SIZE:
+            raise SecretError(f"a node secret has 32 bytes, this one has {len(raw)}")
+        self._node_secret = Secret(_node_secret(raw))
+        self.node_id = NodeId(secp256k1.public_key(self._node_secret.expose()))
+        root = bip32.master(hkdf_sha256(raw, b"bip32 seed"))
+        # Core Lightning's wallet account is m/0/0, both steps normal.
+        self._account = root.child(0).child(0)
+        self._account_point = self._account.point
+        self.bolt12_key = root.child(bip32.HARDENED + 9735).point
+        self._derived_base = Secret(hkdf_sha256(raw, b"derived secrets"))
+        self.rune_secret = Secret(hkdf_sha256(raw, b"gl-commando"))
+        self.state_secret = Secret(hkdf_sha256(raw, b"greenlight/state-signing/v1"))
+
+    @classmethod
+    def derive(cls, secret: Secret) -> Self:
+        """From the 32-byte node secret (`hsm_secret`). Raises SecretError for any other length."""
+        return cls(secret)
+
+    def __repr__(self) -> str:
+        return f"NodeKeys(node_id={self.node_id.hex()})"
+
+    def ecdh(self, point: bytes) -> bytes:
+        """SHA-256 of the compressed shared point of the node key and `point` (33 bytes): 32 bytes.
+
+        hsmd type 1. Raises MalformedMessage if `point` is not on the curve.
+        """
+        return secp256k1.ecdh(self._node_secret.expose(), point)
+
+    def sign_message(self, message: bytes) -> bytes:
+        """65 bytes r || s || recovery id over a Lightning signed message, with the node key.
+
+        The digest is the double SHA-256 of a fixed tag and the message (0 to 65535 bytes).
+        """
+        if len(message) > MAX_SIGNED_MESSAGE:
+            raise ValueError("a signed message has at most 65535 bytes")
+        return secp256k1.sign_recoverable(self._node_secret.expose(), message_digest(message))
+
+    def sign_challenge(self, challenge: bytes) -> bytes:
+        """64 bytes r || s over a 32-byte challenge of the scheduler. Raises ValueError for other lengths."""
+        if len(challenge) != 32:
+            raise ValueError("challenge is not 32 bytes long")
+        return self.sign_message(challenge)[:64]
+
+    def derived_secret(self, label: bytes) -> bytes:
+        """32 bytes: the secret for a label (hsmd type 27)."""
+        return hkdf_sha256(self._derived_base.expose(), label)
+
+    def ext_key(self, network: Network) -> bytes:
+        """78 bytes: the public key of m/0/0 in BIP 32's serialisation, without its check sum."""
+        return self._account.public(_XPUB if network == "bitcoin" else _TPUB)
+
+    def wallet_pubkey(self, index: int) -> bytes:
+        """33 bytes: the wallet key m/0/0/index. `index` is below 2^31, else ValueError."""
+        return bip32.public_child(self._account_point, self._account.chain_code, index)
+
+    def sign_heartbeat(self, digest: bytes) -> bytes:
+        """BIP 340 signature (64 bytes) over a 32-byte digest with the key of m/0/0.
+
+        The auxiliary randomness is fixed at zero: BIP 340 allows it, and the core stays a function.
+        """
+        return secp256k1.sign_schnorr(self._account.secret, digest, bytes(32))
+
+
+def message_digest(message: bytes) -> bytes:
+    """32 bytes: what a Lightning signed message signs."""
+    return hashlib.sha256(hashlib.sha256(LIGHTNING_MESSAGE_TAG + message).digest()).digest()
+
+
+def _node_secret(secret: bytes) -> bytes:
+    # Core Lightning counts a little-endian salt up until the scalar is valid (chance 2^-127 per step).
+    for counter in range(2**32):
+        candidate = hkdf_sha256(secret, b"nodeid", salt=counter.to_bytes(4, "little"))
+        if secp256k1.is_secret(candidate):
+            return candidate
+    raise SecretError("no valid node key follows from this secret")
