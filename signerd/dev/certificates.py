@@ -5,7 +5,8 @@
     └── GL /users                       GL /users/nobody, GL /users/developer
         └── GL /users/<node id>         GL /users/<node id>/node, /users/<node id>/<device>
 
-Every leaf carries DNS:localhost and both key usages, as the real ones do.
+Every leaf carries DNS:localhost and both key usages, as the real ones do; those of the services can also be
+reached by address.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import datetime
 import ipaddress
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from signerd.core import csr
@@ -66,8 +68,10 @@ class Authority:
         self._services = self._issuer("services", "GL /services", above=self.root, path_length=0)
         self.nobody = self._leaf("nobody", "GL /users/nobody", self._users)
         self.developer = self._leaf("developer", "GL /users/developer", self._users)
-        self.scheduler = self._leaf("scheduler", "GL /services/scheduler", self._services)
-        self.files = self._leaf("files", "GL /services/files", self._services)
+        self.scheduler = self._leaf(
+            "scheduler", "GL /services/scheduler", self._services, addresses=_LOOPBACK
+        )
+        self.files = self._leaf("files", "GL /services/files", self._services, addresses=_LOOPBACK)
 
     @property
     def ca_pem(self) -> bytes:
@@ -115,11 +119,13 @@ class Authority:
         chain = b"" if above is None else _pem(certificate) + above.chain
         return Issuer(certificate, key, chain)
 
-    def _leaf(self, file: str, name: str, issuer: Issuer) -> Identity:
+    def _leaf(self, file: str, name: str, issuer: Issuer, *, addresses: Sequence[str] = ()) -> Identity:
         chain_path, key_path = self.path(f"{file}.crt"), self.path(f"{file}-key.pem")
         if not (chain_path.exists() and key_path.exists()):
             key = ec.generate_private_key(ec.SECP256R1())
-            leaf = _sign_leaf(_subject(name), key.public_key(), issuer, lifetime=CA_LIFETIME)
+            leaf = _sign_leaf(
+                _subject(name), key.public_key(), issuer, lifetime=CA_LIFETIME, addresses=addresses
+            )
             files.write(key_path, p256.private_key_pem(key))
             files.write(chain_path, _pem(leaf) + issuer.chain)
         return Identity(chain_path.read_bytes(), key_path.read_bytes())
@@ -143,12 +149,13 @@ def _sign_issuer(
 
 def _sign_leaf(
     subject: x509.Name,
-    public_key: x509.CertificateIssuerPublicKeyTypes,
+    public_key: CertificatePublicKeyTypes,
     issuer: Issuer,
     *,
     lifetime: datetime.timedelta,
+    addresses: Sequence[str] = (),
 ) -> x509.Certificate:
-    names = [x509.DNSName("localhost"), *(x509.IPAddress(ipaddress.ip_address(a)) for a in _LOOPBACK)]
+    names = [x509.DNSName("localhost"), *(x509.IPAddress(ipaddress.ip_address(a)) for a in addresses)]
     usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
     builder = (
         _builder(subject, public_key, issuer, lifetime)
@@ -161,7 +168,7 @@ def _sign_leaf(
 
 def _builder(
     subject: x509.Name,
-    public_key: x509.CertificateIssuerPublicKeyTypes,
+    public_key: CertificatePublicKeyTypes,
     issuer: Issuer | None,
     lifetime: datetime.timedelta,
 ) -> x509.CertificateBuilder:

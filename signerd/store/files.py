@@ -50,17 +50,22 @@ _HINTS = {
 def write_atomically(path: Path, data: Data, *, mode: int = 0o600, exclusive: bool = False) -> None:
     """Write `data` to `path`: a reader sees what was there before or all of it, even after a crash.
 
-    `exclusive` refuses to replace anything, also in a race. Raises OutputError.
+    `exclusive` refuses to replace anything, also in a race. Raises OutputError, AlreadyThere.
     """
     with AtomicFile(path, mode=mode, exclusive=exclusive) as file:
         file.write(data)
         file.commit()
 
 
+class AlreadyThere(errors.OutputError, FileExistsError):
+    """An exclusive write found its name taken."""
+
+
 class AtomicFile:
     """A new file that streams in and appears under its name at `commit`; left without it, it never was.
 
-    `allow_unnamed=False` behaves as on a file system without O_TMPFILE. Every method raises OutputError.
+    `allow_unnamed=False` behaves as on a file system without O_TMPFILE. Every method raises OutputError;
+    one that finds an `exclusive` name taken raises AlreadyThere, which is also a FileExistsError.
     """
 
     def __init__(
@@ -78,11 +83,10 @@ class AtomicFile:
     def __enter__(self) -> Self:
         try:
             self._open()
-        except OSError as error:
+        except BaseException as error:
             self._discard()
-            raise _output_error(error, self._path) from error
-        except BaseException:
-            self._discard()
+            if isinstance(error, OSError) and not isinstance(error, errors.SignerdError):
+                raise _output_error(error, self._path) from error
             raise
         return self
 
@@ -306,10 +310,8 @@ def _reason(error: OSError) -> str:
     return text[:1].lower() + text[1:]
 
 
-def _already_exists(path: Path) -> errors.OutputError:
-    return errors.OutputError(
-        f"{path} already exists", hint="choose another name, or move that file away first"
-    )
+def _already_exists(path: Path) -> AlreadyThere:
+    return AlreadyThere(f"{path} already exists", hint="choose another name, or move that file away first")
 
 
 def _already_running(directory: Path, content: bytes) -> errors.AlreadyRunning:

@@ -1,0 +1,74 @@
+"""The values that cross the signer's one door."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """For whom the node asks: a sub-daemon of one channel. `dbid` 0 is the main daemon.
+
+    `node_id` is the peer's, 33 bytes. `capabilities` are Core Lightning's permission bits, 0 where the
+    node does not state them.
+    """
+
+    node_id: bytes
+    dbid: int
+    capabilities: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One signer-state entry as it came from the node: canonical JSON, a version, perhaps a signature."""
+
+    key: str
+    version: int
+    value: bytes = field(repr=False)
+    signature: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class PendingRequest:
+    """A client's call that is in flight at the node, as its device signed it (not yet verified).
+
+    `timestamp` is in milliseconds, 0 where absent; `pubkey` 65 bytes; `rune` is not base64 here.
+    """
+
+    uri: str
+    request: bytes = field(repr=False)
+    signature: bytes
+    pubkey: bytes
+    timestamp: int
+    rune: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SigningRequest:
+    """What a node asks: `raw` is an hsmd message, type first, without a length."""
+
+    id: int
+    raw: bytes = field(repr=False)
+    context: Context | None = None
+    entries: tuple[Entry, ...] = field(default=(), repr=False)
+    pending: tuple[PendingRequest, ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """The answer: `reply` is an hsmd message, `entries` what changed in the signer's state."""
+
+    reply: bytes = field(repr=False)
+    entries: tuple[Entry, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """No answer, and why: `rule` is stable, `reason` is for people. `malformed` says we could not read it."""
+
+    rule: str
+    reason: str
+    malformed: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.rule}: {self.reason}"

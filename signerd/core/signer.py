@@ -1,0 +1,51 @@
+"""The one door: every answer to a node's hsmd request leaves through `Signer.handle`."""
+
+from __future__ import annotations
+
+from signerd.core import handlers
+from signerd.core.keys import secp256k1
+from signerd.core.keys.node import NodeKeys
+from signerd.core.requests import Context, Refusal, Signed, SigningRequest
+from signerd.core.wire import codec, names
+from signerd.errors import MalformedMessage, Refused
+from signerd.units import Network, UnixTime
+
+SIGN_MESSAGE = 23
+MALFORMED_RULE = "malformed"
+
+
+class Signer:
+    """Answers hsmd requests. Holds keys; owns no clock, no file and no socket."""
+
+    def __init__(self, keys: NodeKeys, network: Network) -> None:
+        self.keys = keys
+        self.network = network
+
+    def handle(self, request: SigningRequest, now: UnixTime) -> Signed | Refusal:
+        """The answer, or why there is none. Never raises for anything that a node can send."""
+        try:
+            return Signed(reply=self._handle(request, now))
+        except Refused as refused:
+            return Refusal(refused.rule, refused.message)
+        except MalformedMessage as problem:
+            return Refusal(MALFORMED_RULE, problem.message, malformed=True)
+
+    def _handle(self, request: SigningRequest, now: UnixTime) -> bytes:
+        number = codec.message_type(request.raw)
+        if number == SIGN_MESSAGE:
+            # The same operation signs the scheduler's challenges: a node that had it could take the
+            # node over with a certificate of its own. This stays refused.
+            raise Refused("sign-message", "a node may not have messages signed: the scheduler's challenges are")
+        if request.context is not None:
+            _check_context(request.context)
+        if number not in handlers.ANSWERED:
+            raise Refused("unsupported-message", f"this signer cannot answer {names.name_of(number)} yet")
+        message = codec.decode(request.raw)
+        return handlers.HANDLERS[type(message)](message, self.keys, self.network, now)
+
+
+def _check_context(context: Context) -> None:
+    if context.dbid and not secp256k1.is_point(context.node_id):
+        raise MalformedMessage(
+            f"the context of channel {context.dbid} names a peer with {len(context.node_id)} bytes, not a node id"
+        )
