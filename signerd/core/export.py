@@ -7,9 +7,9 @@
     46      16    Poly1305 tag
     62      rest  ciphertext, as long as the plaintext
 
-The body is ChaCha20-Poly1305 (RFC 8439). Its key is the ECDH of the ephemeral key and the node key (SHA-256 of
-the compressed point), its associated data the 33-byte node id. The header is not authenticated but for what
-a change of it does to the key.
+The body is ChaCha20-Poly1305 (RFC 8439). Its key is the ECDH of the ephemeral key and the node key (SHA-256
+of the compressed point), its associated data the 33-byte node id. The header is not authenticated but for
+what a change of it does to the key.
 
 A body may be larger than memory, and its tag speaks for the whole of it, so there are two ways to open one:
 
@@ -20,7 +20,6 @@ A body may be larger than memory, and its tag speaks for the whole of it, so the
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -41,6 +40,8 @@ VERSION = 1
 HEADER_SIZE = 62
 MAX_BODY = (2**32 - 1) * 64
 """Bytes: what the 32-bit block counter of RFC 8439 allows, its block 0 being the Poly1305 key."""
+
+_MARK_SIZE = 16
 
 Data = bytes | bytearray | memoryview
 
@@ -113,19 +114,25 @@ class Decryptor:
 
 
 class Verifier:
-    """The first of two passes: verifies the tag, and releases nothing."""
+    """The first of two passes: verifies the tag, and releases nothing.
 
-    def __init__(self, header: Header, key: Secret, node_id: NodeId) -> None:
+    `seed` is 32 random bytes, new for each pair of passes; it keys the marks by which the second pass knows
+    the chunks of the first.
+    """
+
+    def __init__(self, header: Header, key: Secret, node_id: NodeId, *, seed: Secret) -> None:
         self._header = header
         self._key = key
+        self._seed = seed
         self._stream = _Stream(header, key)
         self._authenticator = _Authenticator(self._stream.poly1305_key, header.tag, node_id)
-        self._digests = bytearray()
+        self._marker = _Marker(seed)
+        self._marks = bytearray()
 
     def update(self, chunk: Data) -> None:
         """Take the next bytes of the body. The second pass must cut it into the same chunks."""
         self._authenticator.update(chunk)
-        self._digests += hashlib.sha256(chunk).digest()
+        self._marks += self._marker.mark(chunk)
         wanted = export_payload.HEAD_SIZE - len(self._stream.head)
         if wanted:
             self._stream.update(chunk[:wanted])
@@ -133,26 +140,27 @@ class Verifier:
     def finish(self) -> VerifiedBody:
         """Verify the tag over all of it. Raises BackupError."""
         self._authenticator.verify(self._stream.head)
-        return VerifiedBody(self._header, self._key, bytes(self._digests))
+        return VerifiedBody(_Stream(self._header, self._key), _Marker(self._seed), bytes(self._marks))
 
 
 class VerifiedBody:
     """The second of two passes. What `update` returns is verified. Only `Verifier.finish` makes one."""
 
-    def __init__(self, header: Header, key: Secret, digests: bytes) -> None:
-        self._stream = _Stream(header, key)
-        self._digests = memoryview(digests)
+    def __init__(self, stream: _Stream, marker: _Marker, marks: bytes) -> None:
+        self._stream = stream
+        self._marker = marker
+        self._marks = memoryview(marks)
 
     def update(self, chunk: Data) -> bytes:
         """Decrypt a chunk that the first pass has seen in this place. Raises BackupError for any other."""
-        digest, self._digests = self._digests[:32], self._digests[32:]
-        if not hmac.compare_digest(hashlib.sha256(chunk).digest(), digest):
+        mark, self._marks = self._marks[:_MARK_SIZE], self._marks[_MARK_SIZE:]
+        if not hmac.compare_digest(self._marker.mark(chunk), mark):
             raise _changed()
         return self._stream.update(chunk)
 
     def finish(self) -> export_payload.Payload:
         """Say what it is. Raises BackupError if chunks are missing."""
-        if self._digests:
+        if self._marks:
             raise _changed()
         return export_payload.recognise(self._stream.head)
 
@@ -172,6 +180,16 @@ class _Stream:
         if len(self.head) < export_payload.HEAD_SIZE:
             self.head += plaintext[: export_payload.HEAD_SIZE - len(self.head)]
         return plaintext
+
+
+class _Marker:
+    """Marks chunks with Poly1305, each under a one-time key of its own; nobody outside sees key or mark."""
+
+    def __init__(self, seed: Secret) -> None:
+        self._keys = Cipher(algorithms.ChaCha20(seed.expose(), bytes(16)), mode=None).encryptor()
+
+    def mark(self, chunk: Data) -> bytes:
+        return Poly1305.generate_tag(self._keys.update(bytes(32)), chunk)
 
 
 class _Authenticator:

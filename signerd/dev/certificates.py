@@ -198,7 +198,7 @@ def _renamed(subject: x509.Name, common_name: str) -> x509.Name:
     return x509.Name([_common_name(common_name), *others])
 
 
-def _common_name(text: str) -> x509.NameAttribute:
+def _common_name(text: str) -> x509.NameAttribute[str | bytes]:
     """A common name of any length: the library builds none over 64 characters, but reads them."""
     request = csr.build(ec.generate_private_key(ec.SECP256R1()), text)
     with _long_names_allowed():

@@ -1,10 +1,10 @@
-"""How a call reaches a service: who calls is read from the certificate, the call is counted, faults strike."""
+"""How a call reaches a service: the caller is read from the certificate, the call counted, faults strike."""
 
 from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, TypeVar
 
@@ -19,7 +19,11 @@ from signerd.dev.faults import Fault, Faults
 from signerd.dev.journal import Calls
 
 Request = TypeVar("Request", bound=Message)
+Reply = TypeVar("Reply", bound=Message)
+Requests: TypeAlias = AsyncIterator[Request]
+Replies: TypeAlias = AsyncGenerator[Reply, None]
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+Handler: TypeAlias = grpc.GenericRpcHandler
 
 _DEVICE_NAME = re.compile(r"/users/([0-9a-f]{66})/(.+)", re.DOTALL)
 _ROLES: dict[str, Literal["nobody", "developer"]] = {
@@ -94,14 +98,12 @@ def unary(request: type[Request], function: Callable[[Request, Caller], Awaitabl
     return Method("unary", request.FromString, function)
 
 
-def server_stream(
-    request: type[Request], function: Callable[[Request, Caller], AsyncIterator[Message]]
-) -> Method:
+def server_stream(request: type[Request], function: Callable[[Request, Caller], Replies[Reply]]) -> Method:
     return Method("server", request.FromString, function)
 
 
 def both_streams(
-    request: type[Request], function: Callable[[AsyncIterator[Request], Caller], AsyncIterator[Message]]
+    request: type[Request], function: Callable[[Requests[Request], Caller], Replies[Reply]]
 ) -> Method:
     return Method("both", request.FromString, function)
 
@@ -113,19 +115,23 @@ class Router:
         self._faults = faults
         self._calls = calls
 
-    def service(self, name: str, methods: Mapping[str, Method]) -> grpc.GenericRpcHandler:
+    def service(self, name: str, methods: Mapping[str, Method]) -> Handler:
         """Messages pass as bytes, so that a fault can answer what is no protobuf."""
-        wrappers = {
-            "unary": lambda key, row: grpc.unary_unary_rpc_method_handler(self._unary(key, row)),
-            "server": lambda key, row: grpc.unary_stream_rpc_method_handler(self._server(key, row)),
-            "both": lambda key, row: grpc.stream_stream_rpc_method_handler(self._both(key, row)),
-        }
-        handlers = {key: wrappers[row.kind](key, row) for key, row in methods.items()}
+        handlers = {key: self._wrapped(key, method) for key, method in methods.items()}
         return grpc.method_handlers_generic_handler(name, handlers)
+
+    def _wrapped(self, name: str, method: Method) -> grpc.RpcMethodHandler[Any, Any]:
+        match method.kind:
+            case "unary":
+                return grpc.unary_unary_rpc_method_handler(self._unary(name, method))
+            case "server":
+                return grpc.unary_stream_rpc_method_handler(self._server(name, method))
+            case "both":
+                return grpc.stream_stream_rpc_method_handler(self._both(name, method))
 
     def _unary(self, name: str, method: Method) -> Callable[[bytes, Context], Awaitable[bytes]]:
         async def handle(request: bytes, context: Context) -> bytes:
-            fault = await self._arrived(name, context)
+            fault = await self._arrived(name)
             if fault and fault.status is not None:
                 await _end(fault, context)
             if fault and fault.reply is not None:
@@ -142,7 +148,7 @@ class Router:
 
     def _server(self, name: str, method: Method) -> Callable[[bytes, Context], AsyncIterator[bytes]]:
         async def handle(request: bytes, context: Context) -> AsyncIterator[bytes]:
-            fault = await self._arrived(name, context)
+            fault = await self._arrived(name)
             try:
                 # Parsed late: a garbled request is refused as any other.
                 async for message in _dropped(
@@ -158,7 +164,7 @@ class Router:
         self, name: str, method: Method
     ) -> Callable[[AsyncIterator[bytes], Context], AsyncIterator[bytes]]:
         async def handle(requests: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
-            fault = await self._arrived(name, context)
+            fault = await self._arrived(name)
             parsed = (_parsed(method, request) async for request in requests)
             try:
                 async for message in _dropped(
@@ -170,7 +176,7 @@ class Router:
 
         return handle
 
-    async def _arrived(self, name: str, context: Context) -> Fault | None:
+    async def _arrived(self, name: str) -> Fault | None:
         self._calls.record(name)
         fault = self._faults.take(name)
         if fault:
@@ -179,22 +185,23 @@ class Router:
 
 
 async def _dropped(
-    fault: Fault | None, context: Context, start: Callable[[], AsyncIterator[Message]]
+    fault: Fault | None, context: Context, start: Callable[[], Replies[Message]]
 ) -> AsyncIterator[bytes]:
     """The stream's messages, until the fault ends it."""
     if fault and (fault.drop_after == 0 or (fault.status is not None and fault.drop_after is None)):
-        return await _end(fault, context)
+        await _end(fault, context)
+        return
     if fault and fault.reply is not None:
         yield fault.reply
     sent = 0
-    async with contextlib.aclosing(start()) as messages:  # type: ignore[type-var]  # a generator
+    async with contextlib.aclosing(start()) as messages:
         async for message in messages:
             encoded = message.SerializeToString()
             yield fault.padded(encoded) if fault else encoded
             sent += 1
             if fault and sent == fault.drop_after:
-                return await _end(fault, context)
-    return None
+                await _end(fault, context)
+                return
 
 
 async def _end(fault: Fault, context: Context) -> None:

@@ -52,7 +52,9 @@ class SignerRequests:
         finally:
             del self._pending[request.request_id]
 
-    async def serve(self, responses: AsyncIterator[pb.SignerResponse]) -> AsyncGenerator[pb.SignerRequest, None]:
+    async def serve(
+        self, responses: AsyncIterator[pb.SignerResponse]
+    ) -> AsyncGenerator[pb.SignerRequest, None]:
         """One signer's stream, until it closes its side."""
         stream = _Stream()
         self._streams.add(stream)

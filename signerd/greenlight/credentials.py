@@ -29,9 +29,7 @@ class Credentials:
 
     def encode(self) -> bytes:
         """The file's bytes, as every Greenlight client writes them: all five fields, in order."""
-        blob = credentials_pb2.Blob(
-            version=VERSION, cert=self.cert, key=self.key, ca=self.ca, rune=self.rune
-        )
+        blob = credentials_pb2.Blob(version=VERSION, cert=self.cert, key=self.key, ca=self.ca, rune=self.rune)
         return blob.SerializeToString(deterministic=True)
 
     @classmethod

@@ -46,7 +46,7 @@ _CHECK_CA = (
     "if it does, something on the way answers in its place"
 )
 _TLS: tuple[tuple[str, str, str], ...] = (
-    ("CERTIFICATE_VERIFY_FAILED: certificate has expired", "its certificate has expired", "check the clock"),
+    ("certificate has expired", "its certificate has expired", "check this machine's clock"),
     ("CERTIFICATE_VERIFY_FAILED", _WRONG_CERTIFICATE, _CHECK_CA),
     ("BAD_SIGNATURE", _WRONG_CERTIFICATE, _CHECK_CA),
     (
@@ -79,7 +79,9 @@ def remote_error(error: grpc.aio.AioRpcError, *, doing: str, peer: str) -> Remot
             code=code.name,
         )
     kind = _kind(code, details)
-    return kind(f"cannot {doing}: {peer} {_says(code, text)}", hint=_hint(kind, code, details), code=code.name)
+    return kind(
+        f"cannot {doing}: {peer} {_says(code, text)}", hint=_hint(kind, code, details), code=code.name
+    )
 
 
 def may_pass(error: BaseException) -> bool:
@@ -97,16 +99,11 @@ def printable(text: str) -> str:
 
 
 def _kind(code: grpc.StatusCode, details: str) -> type[RemoteError]:
-    if code in _BY_CODE and code is not grpc.StatusCode.FAILED_PRECONDITION:
-        by_code = _BY_CODE[code]
-        if by_code is not Rejected:
-            return by_code
-    if code not in _OUR_OWN:
+    kind = _BY_CODE.get(code, Unavailable)
+    if kind in (Rejected, Unavailable) and code not in _OUR_OWN:
         lowered = details.lower()
-        for mark, kind in _BY_TEXT:
-            if mark in lowered:
-                return kind
-    return _BY_CODE.get(code, Unavailable)
+        return next((by_text for mark, by_text in _BY_TEXT if mark in lowered), kind)
+    return kind
 
 
 def _says(code: grpc.StatusCode, text: str) -> str:

@@ -143,7 +143,7 @@ def tls_context(identity: Identity) -> ssl.SSLContext:
 
 
 def _authority(endpoint: Endpoint, origin: str | None, server_name: str) -> str:
-    """The `:authority` of our calls. The C core refuses one with a port that the certificate does not name."""
+    """The `:authority` of our calls. With a port, the C core wants its host in the certificate."""
     if origin is None:
         bracketed = f"[{server_name}]" if ":" in server_name else server_name
         return f"{bracketed}:{endpoint.port}"

@@ -86,7 +86,7 @@ class AtomicFile:
         except BaseException as error:
             self._discard()
             if isinstance(error, OSError) and not isinstance(error, errors.SignerdError):
-                raise _output_error(error, self._path) from error
+                raise output_error(error, self._path) from error
             raise
         return self
 
@@ -101,25 +101,23 @@ class AtomicFile:
         return self._temporary is None
 
     def write(self, data: Data) -> None:
-        rest = memoryview(data).cast("B")
         try:
-            while rest:
-                rest = rest[os.write(self._fd, rest) :]
+            write_all(self._fd, data)
         except OSError as error:
-            raise _output_error(error, self._path, created=True) from error
+            raise output_error(error, self._path, created=True) from error
 
     def commit(self) -> None:
         """Put it on disk, give it its name, put the name on disk. Nothing can be written afterwards."""
         try:
             os.fsync(self._fd)
         except OSError as error:
-            raise _output_error(error, self._path, created=True) from error
+            raise output_error(error, self._path, created=True) from error
         try:
             self._publish()
         except FileExistsError as error:
             raise _already_exists(self._path) from error
         except OSError as error:
-            raise _output_error(error, self._path) from error
+            raise output_error(error, self._path) from error
         try:
             _sync(self._directory)
         except OSError as error:
@@ -231,7 +229,7 @@ def make_private_directory(path: Path) -> None:
         finally:
             os.close(fd)
     except OSError as error:
-        raise _output_error(error, path) from error
+        raise output_error(error, path) from error
 
 
 @contextlib.contextmanager
@@ -244,14 +242,14 @@ def lock_directory(directory: Path) -> Iterator[None]:
     try:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:
-        raise _output_error(error, path) from error
+        raise output_error(error, path) from error
     try:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise _already_running(directory, os.pread(fd, 32, 0)) from error
         except OSError as error:
-            raise _output_error(error, path) from error
+            raise output_error(error, path) from error
         os.ftruncate(fd, 0)
         os.pwrite(fd, b"%d\n" % os.getpid(), 0)
         try:
@@ -261,6 +259,13 @@ def lock_directory(directory: Path) -> Iterator[None]:
             os.ftruncate(fd, 0)
     finally:
         os.close(fd)
+
+
+def write_all(descriptor: int, data: Data) -> None:
+    """Write all of it, however small the steps. Raises OSError."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
 
 
 def input_missing(error: OSError, path: Path) -> errors.InputMissing:
@@ -323,7 +328,7 @@ def _already_running(directory: Path, content: bytes) -> errors.AlreadyRunning:
     )
 
 
-def _output_error(error: OSError, path: Path, *, created: bool = False) -> errors.OutputError:
+def output_error(error: OSError, path: Path, *, created: bool = False) -> errors.OutputError:
     created = created or error.errno in _DISK_TROUBLE
     verb = "write" if created else "create"
     message = f"cannot {verb} {path}: {_reason(error)}; nothing was changed"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from signerd.core.runes.compare import holds
-from signerd.core.runes.explain import explain
+from signerd.core.runes.explain import briefly
 from signerd.core.runes.restriction import Alternative, Restriction
 from signerd.core.runes.rune import VERSION, Rune, authcode
 from signerd.errors import Refused
@@ -34,12 +34,13 @@ class RuneRule(enum.StrEnum):
     RESTRICTION = "rune-restriction"
 
 
-_RULE_OF_FIELD = {
+FIELDS = {
     "": RuneRule.ID,
     "method": RuneRule.METHOD,
     "pubkey": RuneRule.PUBKEY,
     "time": RuneRule.TIME,
 }
+"""The fields that a call has, and the rule for each. The empty one is the rune's own id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class CallContext:
 
 
 def check(rune: Rune, rune_secret: Secret, context: CallContext) -> None:
-    """Raises Refused with a `RuneRule` unless the rune is ours, allows the call, and names the caller's key."""
+    """Raises Refused with a `RuneRule` unless the rune is ours, allows the call and names its key."""
     if not is_authentic(rune, rune_secret):
         raise Refused(
             RuneRule.AUTHCODE,
@@ -79,6 +80,15 @@ def is_bound(restrictions: tuple[Restriction, ...], pubkey: str) -> bool:
     return any(restriction.only == binding for restriction in restrictions)
 
 
+def bound_key(restrictions: tuple[Restriction, ...]) -> str | None:
+    """The only key that can use the rune, from its first restriction `pubkey=KEY`; None if any key may."""
+    for restriction in restrictions:
+        only = restriction.only
+        if only and (only.field, only.op) == ("pubkey", "="):
+            return only.value
+    return None
+
+
 def require_restrictions(restrictions: tuple[Restriction, ...], context: CallContext) -> None:
     """Raises Refused, naming the first restriction that does not hold. The authcode is not looked at."""
     values = {
@@ -89,7 +99,11 @@ def require_restrictions(restrictions: tuple[Restriction, ...], context: CallCon
     }
     for restriction in restrictions:
         if not any(holds(item, values.get(item.field)) for item in restriction.alternatives):
-            raise Refused(_rule(restriction), f"the rune demands that {explain(restriction)}")
+            raise Refused(
+                _rule(restriction),
+                f"the rune demands that {briefly(restriction)}",
+                hint="use a rune that allows this call",
+            )
 
 
 def _unique_id(restrictions: tuple[Restriction, ...]) -> str:
@@ -102,5 +116,5 @@ def _unique_id(restrictions: tuple[Restriction, ...]) -> str:
 
 
 def _rule(restriction: Restriction) -> RuneRule:
-    rules = {_RULE_OF_FIELD.get(item.field, RuneRule.UNKNOWN_FIELD) for item in restriction.alternatives}
+    rules = {FIELDS.get(item.field, RuneRule.UNKNOWN_FIELD) for item in restriction.alternatives}
     return rules.pop() if len(rules) == 1 else RuneRule.RESTRICTION

@@ -47,7 +47,7 @@ _COMPARISONS: Mapping[str, Callable[[str, str], bool]] = {
     "^": lambda value, wanted: value.startswith(wanted),
     "$": lambda value, wanted: value.endswith(wanted),
     "~": lambda value, wanted: wanted in value,
-    "<": lambda value, wanted: _below(value, wanted),
+    "<": _below,
     ">": lambda value, wanted: _below(wanted, value),
     "{": lambda value, wanted: value.encode() < wanted.encode(),
     "}": lambda value, wanted: value.encode() > wanted.encode(),

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from signerd.core.runes.restriction import Alternative, Restriction
 
 _SHOWN = 200
+_BRIEF = 400
 _DEVICE_KEY = re.compile(r"04[0-9a-f]{128}")
 _LAST_DATE = 253_402_300_799  # 9999-12-31: beyond it, a number says more than a date
 
@@ -34,6 +35,12 @@ _VERBS = {
 def explain(restriction: Restriction) -> str:
     """One clause that can follow "demands that". Says so where a comparison always or never holds."""
     return ", or ".join(_comparison(alternative) for alternative in restriction.alternatives)
+
+
+def briefly(restriction: Restriction) -> str:
+    """The same, cut to a length that a log line can bear."""
+    clause = explain(restriction)
+    return clause if len(clause) <= _BRIEF else f"{clause[:_BRIEF]}…"
 
 
 def _comparison(alternative: Alternative) -> str:
@@ -87,7 +94,7 @@ def _quoted(value: str) -> str:
 def _utc(seconds: int) -> str:
     """A date, counted in 400-year cycles that begin on 1 March (the core imports no calendar)."""
     if not 0 <= seconds <= _LAST_DATE:
-        return f"{seconds} s after 1970"
+        return f"second {seconds} of Unix time"
     days, rest = divmod(seconds, 86_400)
     cycle, day = divmod(days + 719_468, 146_097)
     year = (day - day // 1_460 + day // 36_524 - day // 146_096) // 365

@@ -1,0 +1,40 @@
+"""`signerd run`: the daemon."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import click
+
+from signerd.cli import node_secret, options
+from signerd.errors import ExitCode, SignerdError
+
+
+@click.command()
+@options.common
+def command(**common: Any) -> int:
+    """Run the signer: stay with the scheduler, attach to the node, answer what may be answered.
+
+    Logs go to stderr. SIGTERM and SIGINT end it within 5 seconds. It leaves with 77 when its credentials
+    are refused, with 74 when its disk fails, and never because a network or the other side does.
+    """
+    settings = options.settings(common)
+    # The C core's own messages repeat what we log, without context.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    from signerd.daemon.supervisor import Supervisor
+    from signerd.observe import events
+    from signerd.observe.logs import Log
+
+    keys = node_secret.load_keys(settings)
+    log = Log(form=settings.config.log.format, level=settings.config.log.level)
+    try:
+        Supervisor(settings, keys, log).run()
+    except SignerdError as problem:
+        log.emit(
+            events.Failed(
+                reason=problem.message, hint=problem.hint, exit_code=int(problem.exit_code)
+            )
+        )
+        raise
+    return ExitCode.OK

@@ -1,0 +1,28 @@
+"""The only reader of the time."""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+from signerd.units import UnixTime
+
+
+class Clock(Protocol):
+    """Wall time for decisions, monotonic time for durations; a test moves its own."""
+
+    def now(self) -> UnixTime:
+        """Unix seconds."""
+
+    def monotonic(self) -> float:
+        """Seconds since some moment; never goes back."""
+
+
+class SystemClock:
+    """The machine's own."""
+
+    def now(self) -> UnixTime:
+        return UnixTime(int(time.time()))
+
+    def monotonic(self) -> float:
+        return time.monotonic()

@@ -1,0 +1,37 @@
+"""Watch the device certificate run out, and say so in time."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from signerd.core.certificates import DeviceCertificate
+from signerd.daemon.clock import Clock
+from signerd.observe import events
+from signerd.observe.logs import Log
+
+WARN_DAYS = 30
+_DAY = 86400
+
+
+@dataclass(frozen=True, slots=True)
+class ExpiryWatch:
+    """Warns once a day from 30 days before the end. Connections that stand go on working past it."""
+
+    certificate: DeviceCertificate
+    clock: Clock
+    log: Log
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            self.look()
+            await asyncio.sleep(_DAY)
+
+    def look(self) -> None:
+        """One look at the clock."""
+        days = (self.certificate.not_after - self.clock.now()) // _DAY
+        if days < WARN_DAYS:
+            self.log.emit(
+                events.CertificateExpires(days_left=days, hint="run `signerd recover` to get a new one")
+            )

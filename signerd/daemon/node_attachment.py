@@ -1,0 +1,129 @@
+"""Find the node, attach to it, answer its requests in order until it goes away, and find it again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from signerd.core.requests import Refusal
+from signerd.core.wire import names
+from signerd.daemon.backoff import Backoff
+from signerd.daemon.clock import Clock
+from signerd.daemon.scheduler_link import SchedulerLink
+from signerd.daemon.signing_service import SigningService
+from signerd.errors import AccessDenied, Rejected, RemoteError, Unavailable
+from signerd.greenlight import translate
+from signerd.greenlight.node import NodeClient
+from signerd.greenlight.pb import greenlight_pb2
+from signerd.greenlight.values import Undecodable
+from signerd.observe import events
+from signerd.observe.logs import Log
+
+_POLL_RAN_OUT = "DEADLINE_EXCEEDED"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeAttachment:
+    """The loop around GetNodeInfo and the node's request stream.
+
+    `backoff` counts failed calls and sessions, `placement` the polls that found the node nowhere.
+    """
+
+    link: SchedulerLink
+    service: SigningService
+    connect: Callable[[str], NodeClient]
+    backoff: Backoff
+    placement: Backoff
+    clock: Clock
+    log: Log
+    poll_seconds: float
+    probe_seconds: float
+
+    async def run(self) -> None:
+        """Until cancelled. Raises AccessDenied when the scheduler refuses our credentials."""
+        while True:
+            await self.link.upgraded()
+            uri = await self._find()
+            if uri:
+                await self._session(uri)
+
+    async def _find(self) -> str | None:
+        """One poll: the node's URI, or None after a pause."""
+        node_id = self.service.signer.keys.node_id
+        try:
+            info = await self.link.client.get_node_info(node_id, wait=True, deadline=self.poll_seconds)
+        except AccessDenied:
+            raise
+        except RemoteError as error:
+            if isinstance(error, Unavailable) and error.code == _POLL_RAN_OUT and await self._alive():
+                return None
+            self.link.note_failure(error)
+            await self._failed(error)
+            return None
+        if not info.grpc_uri:
+            # A scheduler that does not hold the call open answers at once, again and again.
+            await asyncio.sleep(self.placement.pause())
+            return None
+        self.placement.reset()
+        return info.grpc_uri
+
+    async def _alive(self) -> bool:
+        """Whether the scheduler still answers after a long poll ran out; if not, connect anew."""
+        try:
+            await self.link.client.get_node_info(
+                self.service.signer.keys.node_id, wait=False, deadline=self.probe_seconds
+            )
+        except AccessDenied:
+            raise
+        except RemoteError:
+            await self.link.replace()
+            return False
+        return True
+
+    async def _failed(self, error: RemoteError) -> None:
+        pause = self.backoff.pause()
+        self.log.emit(
+            events.SchedulerCallFailed(
+                call="GetNodeInfo", reason=error.message, hint=error.hint, retry_seconds=round(pause, 2)
+            )
+        )
+        await self.link.pause(pause)
+
+    async def _session(self, uri: str) -> None:
+        self.backoff.started()
+        try:
+            async with self.connect(uri) as node, node.requests() as requests:
+                self.log.emit(events.NodeAttached(uri=uri))
+                async for request in requests:
+                    if isinstance(request, Undecodable):
+                        self.log.emit(events.Garbage(source="node", size=len(request.raw)))
+                    else:
+                        await self._answer(node, request)
+            reason = "the node closed the stream"
+        except RemoteError as error:
+            # Even a refusal: the scheduler hands out the address, and must not be able to end us with it.
+            reason = error.message
+        pause = self.backoff.pause()
+        self.log.emit(events.NodeDetached(uri=uri, reason=reason, retry_seconds=round(pause, 2)))
+        await asyncio.sleep(pause)
+
+    async def _answer(self, node: NodeClient, message: greenlight_pb2.HsmRequest) -> None:
+        started = self.clock.monotonic()
+        request = translate.signing_request(message)
+        outcome = self.service.answer(request)
+        try:
+            await node.respond(translate.hsm_response(request.id, outcome))
+        except Rejected as error:
+            # Another signer may have been quicker; the stream is none the worse for it.
+            outcome = Refusal("answer-not-taken", error.message)
+        name = names.name_of(int.from_bytes(request.raw[:2], "big"))
+        if isinstance(outcome, Refusal):
+            self.log.emit(
+                events.RequestRefused(
+                    request_id=request.id, message=name, rule=outcome.rule, reason=outcome.reason
+                )
+            )
+        else:
+            elapsed = (self.clock.monotonic() - started) * 1000
+            self.log.emit(events.RequestAnswered(request_id=request.id, message=name, ms=round(elapsed, 2)))

@@ -1,0 +1,100 @@
+"""Stay on the scheduler's request stream, and answer pairing approvals on it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from signerd.core.pairing import Approved, Denied
+from signerd.daemon.backoff import Backoff
+from signerd.daemon.scheduler_link import SchedulerLink
+from signerd.daemon.signing_service import SigningService
+from signerd.errors import AccessDenied, MalformedMessage, RemoteError
+from signerd.greenlight import translate
+from signerd.greenlight.pb import scheduler_pb2
+from signerd.greenlight.scheduler import SignerRequests
+from signerd.greenlight.values import Undecodable
+from signerd.observe import events
+from signerd.observe.logs import Log
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulerStream:
+    """The loop around SignerRequestsStream."""
+
+    link: SchedulerLink
+    service: SigningService
+    backoff: Backoff
+    log: Log
+    answer_refusals: bool
+
+    async def run(self) -> None:
+        """Until cancelled. Raises AccessDenied when our credentials are refused, StateError for the store."""
+        while True:
+            self.backoff.started()
+            try:
+                async with self.link.client.signer_requests() as stream:
+                    await self._serve(stream)
+                reason = "the scheduler closed it"
+            except AccessDenied:
+                raise
+            except RemoteError as error:
+                self.link.note_failure(error)
+                reason = error.message
+            pause = self.backoff.pause()
+            self.log.emit(events.SchedulerStreamEnded(reason=reason, retry_seconds=round(pause, 2)))
+            await self.link.pause(pause)
+
+    async def _serve(self, stream: SignerRequests) -> None:
+        announcement = asyncio.create_task(self._announce(stream))
+        try:
+            async for request in stream:
+                if isinstance(request, Undecodable):
+                    self.log.emit(events.Garbage(source="scheduler", size=len(request.raw)))
+                    continue
+                response = self._answer(request)
+                if response is not None:
+                    await stream.answer(response)
+        finally:
+            announcement.cancel()
+
+    async def _announce(self, stream: SignerRequests) -> None:
+        try:
+            await stream.opened()
+        except RemoteError:
+            return  # the reader of the stream meets the same error, and tells
+        self.log.emit(events.SchedulerStreamOpen())
+
+    def _answer(self, request: scheduler_pb2.SignerRequest) -> scheduler_pb2.SignerResponse | None:
+        try:
+            approval = translate.pairing_approval(request)
+        except MalformedMessage as problem:
+            self.log.emit(
+                events.PairingRefused(
+                    request_id=request.request_id, device="", rule="malformed", reason=problem.message
+                )
+            )
+            return None
+        outcome = self.service.decide_pairing(approval)
+        match outcome:
+            case Approved():
+                self.log.emit(
+                    events.PairingApproved(
+                        request_id=request.request_id,
+                        device=approval.device_name,
+                        restrictions=approval.restrictions,
+                    )
+                )
+            case Denied():
+                self.log.emit(
+                    events.PairingRefused(
+                        request_id=request.request_id,
+                        device=approval.device_name,
+                        rule=outcome.rule,
+                        reason=outcome.reason,
+                    )
+                )
+                # The reference signer is silent here, and what a scheduler makes of `empty` is its own affair.
+                if not self.answer_refusals:
+                    return None
+        return translate.signer_response(request.request_id, outcome)

@@ -1,0 +1,184 @@
+"""Start the loops, stop them together, and say why."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
+
+import signerd
+from signerd.core.pairing import PairingPolicy
+from signerd.core.signer import Signer
+from signerd.core.wire import names
+from signerd.daemon import expiry, hardening, identity, preflight
+from signerd.daemon.backoff import Backoff
+from signerd.daemon.clock import Clock, SystemClock
+from signerd.daemon.node_attachment import NodeAttachment
+from signerd.daemon.scheduler_link import SchedulerLink
+from signerd.daemon.scheduler_stream import SchedulerStream
+from signerd.daemon.signing_service import SigningService
+from signerd.daemon.upgrades import Upgrades
+from signerd.errors import SignerdError
+from signerd.greenlight.node import NodeClient
+from signerd.greenlight.scheduler import SchedulerClient
+from signerd.greenlight.transport import ClientOptions, Identity
+from signerd.observe import events
+from signerd.observe.logs import Log
+from signerd.store import files
+from signerd.store.state_db import StateDb
+
+if TYPE_CHECKING:
+    from signerd.config import Settings
+    from signerd.core.certificates import DeviceCertificate
+    from signerd.core.keys.node import NodeKeys
+
+PLACEMENT_CAP_SECONDS = 3.0
+"""A scheduler that does not hold GetNodeInfo(wait) open is asked about every 1.5 s."""
+
+PROBE_SECONDS = 10.0
+
+
+class _Stop(Exception):
+    """Raised inside the task group to end it; carries the signal's name."""
+
+
+class Supervisor:
+    """The whole daemon: everything is checked in `run` before any loop starts."""
+
+    def __init__(
+        self, settings: Settings, keys: NodeKeys, log: Log, *, clock: Clock | None = None
+    ) -> None:
+        self._settings = settings
+        self._keys = keys
+        self._log = log
+        self._clock = clock or SystemClock()
+
+    def run(self) -> None:
+        """Run until SIGTERM or SIGINT. Raises the SignerdError that ended it otherwise."""
+        preflight.require_compiled_curve()
+        files.make_private_directory(self._settings.data_dir)
+        with files.lock_directory(self._settings.data_dir):
+            credentials = identity.load_credentials(self._settings)
+            device = identity.device(self._settings, credentials)
+            certificate = identity.check(device, node_id=self._keys.node_id, now=self._clock.now())
+            with StateDb(self._settings.state_file) as store:
+                self._announce()
+                asyncio.run(self._serve(device, certificate, store))
+
+    def _announce(self) -> None:
+        settings, config = self._settings, self._settings.config
+        self._log.emit(
+            events.Started(
+                node_id=self._keys.node_id.hex(),
+                network=settings.network,
+                signer_version=config.node.version,
+                scheduler=settings.scheduler_uri,
+                version=signerd.__version__,
+            )
+        )
+        self._log.emit(
+            events.SigningLimited(cannot_sign=", ".join(names.NAMES[n] for n in names.NEEDED_BY_A_NODE))
+        )
+        if reason := hardening.lock_memory():
+            self._log.emit(events.MemoryNotLocked(reason=reason))
+        if config.pairing.allow_widening:
+            self._log.emit(
+                events.SafetyLowered(
+                    key="pairing.allow_widening",
+                    meaning="a paired device may give another one more rights than it has",
+                )
+            )
+
+    async def _serve(self, device: Identity, certificate: DeviceCertificate, store: StateDb) -> None:
+        link = SchedulerLink(lambda: self._scheduler(device))
+        await link.open()
+        try:
+            async with asyncio.TaskGroup() as group:
+                for loop in self._loops(link, device, certificate, store):
+                    group.create_task(loop)
+                group.create_task(self._until_signalled())
+        except* _Stop as stop:
+            self._log.emit(events.Stopping(reason=str(stop.exceptions[0])))
+        except* SignerdError as failures:
+            raise _first(failures) from None
+        finally:
+            await link.close()
+
+    def _loops(
+        self, link: SchedulerLink, device: Identity, certificate: DeviceCertificate, store: StateDb
+    ) -> list[Coroutine[Any, Any, None]]:
+        config = self._settings.config
+        signer = Signer(self._keys, self._settings.network)
+        policy = PairingPolicy(
+            mode=config.pairing.policy,
+            allow_widening=config.pairing.allow_widening,
+            max_age_seconds=config.pairing.max_age_seconds,
+            max_ahead_seconds=config.pairing.max_ahead_seconds,
+        )
+        service = SigningService(signer, policy, store, self._clock)
+        attachment = NodeAttachment(
+            link=link,
+            service=service,
+            connect=lambda uri: self._node(uri, device),
+            backoff=self._backoff(),
+            placement=self._backoff(cap=PLACEMENT_CAP_SECONDS),
+            clock=self._clock,
+            log=self._log,
+            poll_seconds=config.scheduler.poll_seconds,
+            probe_seconds=min(PROBE_SECONDS, config.scheduler.deadline_seconds),
+        )
+        stream = SchedulerStream(link, service, self._backoff(), self._log, config.pairing.answer_refusals)
+        upgrades = Upgrades(link, signer, config.node.version, self._backoff(), self._log)
+        watch = expiry.ExpiryWatch(certificate, self._clock, self._log)
+        return [upgrades.run(), stream.run(), attachment.run(), watch.run()]
+
+    async def _until_signalled(self) -> None:
+        stopped: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+        def stop(name: str) -> None:
+            if not stopped.done():
+                stopped.set_result(name)
+
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop, number.name)
+        raise _Stop(await stopped)
+
+    def _scheduler(self, device: Identity) -> SchedulerClient:
+        config = self._settings.config.scheduler
+        options = ClientOptions(
+            compression=config.compression,
+            max_decoding_message_size=config.max_message_bytes,
+            deadline=config.deadline_seconds,
+            keepalive_seconds=config.keepalive_seconds,
+        )
+        return SchedulerClient(self._settings.scheduler_uri, device, options)
+
+    def _node(self, uri: str, device: Identity) -> NodeClient:
+        config = self._settings.config
+        options = ClientOptions(
+            deadline=config.node.deadline_seconds, keepalive_seconds=config.scheduler.keepalive_seconds
+        )
+        return NodeClient(
+            uri,
+            device,
+            options,
+            node_id=self._keys.node_id,
+            message_limit=config.node.max_message_bytes,
+        )
+
+    def _backoff(self, cap: float | None = None) -> Backoff:
+        config = self._settings.config.backoff
+        return Backoff(
+            self._clock,
+            first_seconds=config.first_seconds,
+            max_seconds=min(cap, config.max_seconds) if cap else config.max_seconds,
+            stable_seconds=config.stable_seconds,
+        )
+
+
+def _first(group: BaseExceptionGroup[SignerdError]) -> SignerdError:
+    for error in group.exceptions:
+        return _first(error) if isinstance(error, BaseExceptionGroup) else error
+    raise group

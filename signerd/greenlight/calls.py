@@ -1,0 +1,205 @@
+"""How a call is made: with a deadline, decoded by us, repeated only where allowed, cancelled when left.
+
+A gRPC call object that is merely dropped stays open on the connection, so every path out of here cancels it;
+after a call has ended that does nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Any, Generic, Protocol, Self, TypeVar
+
+import grpc
+import grpc.aio
+import tenacity
+from google.protobuf.message import DecodeError, Message
+
+from signerd.errors import ProtocolViolation, Unavailable
+from signerd.greenlight import failures
+from signerd.greenlight.transport import ClientOptions
+from signerd.greenlight.values import Undecodable
+
+Reply = TypeVar("Reply", bound=Message)
+Request = TypeVar("Request", bound=Message)
+
+_LONGEST_PAUSE = 5.0
+
+
+class _StreamCall(Protocol):
+    """What the two kinds of streaming calls have in common."""
+
+    async def read(self) -> Any: ...
+    async def wait_for_connection(self) -> None: ...
+    def cancel(self) -> bool: ...
+
+
+class Caller:
+    """Makes the calls of one channel. `peer` names the other side in messages."""
+
+    def __init__(self, channel: grpc.aio.Channel, options: ClientOptions, *, peer: str) -> None:
+        self._channel = channel
+        self._options = options
+        self._peer = peer
+
+    async def unary(
+        self,
+        method: str,
+        request: Message,
+        reply: type[Reply],
+        *,
+        doing: str,
+        deadline: float | None = None,
+        waits: bool = False,
+        repeatable: bool = False,
+    ) -> Reply:
+        """One request, one reply. `doing` completes "cannot …"; `waits` takes the long deadline.
+
+        Raises Unavailable, Rejected, AccessDenied, or ProtocolViolation for a reply that is no protobuf.
+        """
+        multicallable = self._channel.unary_unary(
+            method, request_serializer=_encode, response_deserializer=_decoder(reply)
+        )
+        usual = self._options.long_deadline if waits else self._options.deadline
+        seconds = usual if deadline is None else deadline
+
+        async def attempt() -> Reply | Undecodable:
+            call = multicallable(request, timeout=seconds)
+            try:
+                answer: Reply | Undecodable = await call
+            finally:
+                call.cancel()
+            return answer
+
+        try:
+            answer = await (self._repeated(attempt) if repeatable else attempt())
+        except grpc.aio.AioRpcError as error:
+            raise failures.remote_error(error, doing=doing, peer=self._peer) from error
+        if isinstance(answer, Undecodable):
+            raise ProtocolViolation(
+                f"cannot {doing}: {self._peer} answered {len(answer.raw)} bytes that are no "
+                f"{reply.DESCRIPTOR.name}",
+                hint="check that the URI leads to a Greenlight service",
+            )
+        return answer
+
+    def subscription(
+        self, method: str, request: Message, item: type[Reply], *, doing: str
+    ) -> Subscription[Reply]:
+        """One request, a stream of replies. The call starts when the result is entered."""
+        multicallable = self._channel.unary_stream(
+            method, request_serializer=_encode, response_deserializer=_decoder(item)
+        )
+        return Subscription(lambda: multicallable(request), doing=doing, peer=self._peer)
+
+    def conversation(self, method: str, item: type[Reply], *, doing: str) -> Conversation[Reply, Any]:
+        """A stream both ways, on which the other side asks (`item`) and we answer."""
+        multicallable = self._channel.stream_stream(
+            method, request_serializer=_encode, response_deserializer=_decoder(item)
+        )
+        return Conversation(multicallable, doing=doing, peer=self._peer, deadline=self._options.deadline)
+
+    async def _repeated(self, attempt: Callable[[], Awaitable[Reply | Undecodable]]) -> Reply | Undecodable:
+        attempts = tenacity.AsyncRetrying(
+            stop=tenacity.stop_after_attempt(1 + self._options.retries),
+            wait=tenacity.wait_random_exponential(self._options.retry_pause, _LONGEST_PAUSE),
+            retry=tenacity.retry_if_exception(failures.may_pass),
+            reraise=True,
+        )
+        return await attempts(attempt)
+
+
+class Subscription(Generic[Reply]):
+    """Messages as they arrive: `async with subscription as s`, then `async for message in s`.
+
+    A message that is no protobuf comes as Undecodable. The iteration ends when the other side ends the
+    stream, and raises a RemoteError when it fails. Cancelling a pending read ends the stream.
+    """
+
+    def __init__(self, start: Callable[[], _StreamCall], *, doing: str, peer: str) -> None:
+        self._start = start
+        self._doing = doing
+        self._peer = peer
+        self._call: _StreamCall | None = None
+
+    async def __aenter__(self) -> Self:
+        self._call = self._start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._entered.cancel()
+
+    async def opened(self) -> None:
+        """Wait until the call is on the wire. Raises a RemoteError if it cannot be brought there."""
+        try:
+            await self._entered.wait_for_connection()
+        except grpc.aio.AioRpcError as error:
+            raise failures.remote_error(error, doing=self._doing, peer=self._peer) from error
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Reply | Undecodable:
+        try:
+            message: Any = await self._entered.read()
+        except grpc.aio.AioRpcError as error:
+            raise failures.remote_error(error, doing=self._doing, peer=self._peer) from error
+        if message is grpc.aio.EOF:
+            raise StopAsyncIteration
+        received: Reply | Undecodable = message
+        return received
+
+    @property
+    def _entered(self) -> _StreamCall:
+        if self._call is None:
+            raise RuntimeError("a stream is used inside `async with`")
+        return self._call
+
+
+class Conversation(Subscription[Request], Generic[Request, Reply]):
+    """A Subscription on which the other side's messages are requests, to be answered."""
+
+    def __init__(
+        self,
+        start: Callable[[], grpc.aio.StreamStreamCall[Any, Any]],
+        *,
+        doing: str,
+        peer: str,
+        deadline: float,
+    ) -> None:
+        super().__init__(start, doing=doing, peer=peer)
+        self._deadline = deadline
+
+    async def answer(self, answer: Reply) -> None:
+        """Send one answer. Raises a RemoteError if the stream is over, or does not take it in time."""
+        call: Any = self._entered
+        try:
+            async with asyncio.timeout(self._deadline):
+                await call.write(answer)
+        except grpc.aio.AioRpcError as error:
+            raise failures.remote_error(error, doing=self._doing, peer=self._peer) from error
+        except asyncio.InvalidStateError as error:
+            raise Unavailable(f"cannot {self._doing}: {self._peer} has ended the stream") from error
+        except TimeoutError as error:
+            raise Unavailable(
+                f"cannot {self._doing}: {self._peer} does not take our answer", code="DEADLINE_EXCEEDED"
+            ) from error
+
+
+def _encode(message: Message) -> bytes:
+    return message.SerializeToString()
+
+
+def _decoder(kind: type[Reply]) -> Callable[[bytes], Reply | Undecodable]:
+    """Never raises: an exception in a decoder would end a stream, and be logged by gRPC."""
+
+    def decode(raw: bytes) -> Reply | Undecodable:
+        try:
+            return kind.FromString(raw)
+        except DecodeError:
+            return Undecodable(raw)
+
+    return decode

@@ -1,0 +1,60 @@
+"""Events as JSON lines or as lines for people, on stderr."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import sys
+from typing import Literal, TextIO
+
+import structlog
+
+from signerd.observe.events import Event, Level
+
+_MAX_FIELD = 500
+_LEVELS: dict[Level, int] = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+}
+
+
+class Log:
+    """Where the daemon's events go."""
+
+    def __init__(
+        self, *, form: Literal["auto", "json", "text"], level: Level, stream: TextIO | None = None
+    ) -> None:
+        out = stream or sys.stderr
+        text = form == "text" or (form == "auto" and out.isatty())
+        renderer: structlog.typing.Processor = (
+            structlog.dev.ConsoleRenderer(colors=out.isatty(), pad_event_to=24)
+            if text
+            else structlog.processors.JSONRenderer(sort_keys=False, ensure_ascii=False)
+        )
+        self._logger: structlog.typing.FilteringBoundLogger = structlog.wrap_logger(
+            structlog.WriteLogger(out),
+            processors=[
+                structlog.processors.add_log_level,
+                structlog.processors.TimeStamper(fmt="iso", utc=True),
+                renderer,
+            ],
+            wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
+        )
+
+    def emit(self, event: Event) -> None:
+        """One line for one event. Text from outside is cleaned and cut before it gets here or a terminal."""
+        fields = {
+            item.name: _clean(value)
+            for item in dataclasses.fields(event)
+            if (value := getattr(event, item.name)) is not None
+        }
+        self._logger.log(_LEVELS[event.LEVEL], event.NAME, **fields)
+
+
+def _clean(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in value)
+    return text if len(text) <= _MAX_FIELD else text[:_MAX_FIELD] + "…"
