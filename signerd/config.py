@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
-from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 import msgspec
 
@@ -15,9 +15,15 @@ from signerd.core import startup
 from signerd.errors import ConfigError
 from signerd.units import NETWORKS, Network
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
 DEFAULT_SCHEDULER_URI = "https://scheduler.gl.blckstrm.com"
-SECRET_FILE_NAME = "hsm_secret"
+SECRET_FILE_NAME = "hsm_secret"  # noqa: S105 - a name, and no secret
 MIB = 1024 * 1024
+DAY = 86_400
+_INT32 = 2**31 - 1  # gRPC keeps sizes in one
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -130,15 +136,10 @@ def load(overrides: Overrides, environ: Mapping[str, str]) -> Settings:
     base = path.parent if path else Path.cwd()
     data_dir = _data_dir(overrides, environ, config, base)
     scheduler = config.scheduler
-    network = overrides.network or environ.get("SIGNERD_NETWORK") or config.network
-    if network not in NETWORKS:
-        raise ConfigError(
-            f"SIGNERD_NETWORK={network!r} is no network", hint=f"use one of {', '.join(NETWORKS)}"
-        )
     return Settings(
         config=config,
         config_file=path,
-        network=network,
+        network=_network(overrides, environ, config),
         data_dir=data_dir,
         secret_file=_secret_file(overrides, environ, config, base, data_dir),
         scheduler_uri=_scheduler_uri(environ, config),
@@ -158,13 +159,14 @@ def parse(text: str, *, source: str) -> Config:
     try:
         config = msgspec.convert(table, Config)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{source}: {_readable(error)}", hint="see config.example.toml") from error
-    _check_ranges(config, source)
+        what, key = _readable(error)
+        raise ConfigError(f"{source}: {what}", hint=_allowed(key)) from error
+    _check_values(config, source)
     return config
 
 
 def default_data_dir(environ: Mapping[str, str]) -> Path:
-    """systemd's StateDirectory, else $XDG_DATA_HOME/signerd, else ~/.local/share/signerd."""
+    """The StateDirectory of systemd, else $XDG_DATA_HOME/signerd, else ~/.local/share/signerd."""
     if state := environ.get("STATE_DIRECTORY"):
         return Path(state.split(":")[0])
     if data_home := environ.get("XDG_DATA_HOME"):
@@ -173,7 +175,7 @@ def default_data_dir(environ: Mapping[str, str]) -> Path:
 
 
 def default_config_file(environ: Mapping[str, str]) -> Path:
-    """systemd's ConfigurationDirectory, else $XDG_CONFIG_HOME, else ~/.config/signerd/config.toml."""
+    """The ConfigurationDirectory of systemd, else $XDG_CONFIG_HOME, else ~/.config/signerd/config.toml."""
     if directory := environ.get("CONFIGURATION_DIRECTORY"):
         return Path(directory.split(":")[0]) / "config.toml"
     if config_home := environ.get("XDG_CONFIG_HOME"):
@@ -194,10 +196,31 @@ def _config_file(overrides: Overrides, environ: Mapping[str, str]) -> Path | Non
     named = overrides.config or (Path(c) if (c := environ.get("SIGNERD_CONFIG")) else None)
     if named:
         return named.absolute()
-    if overrides.data_dir and not environ.get("HOME"):
+    if not any(environ.get(name) for name in ("CONFIGURATION_DIRECTORY", "XDG_CONFIG_HOME", "HOME")):
         return None
-    usual = default_config_file(environ)
-    return usual if usual.exists() else None
+    usual = default_config_file(environ).absolute()
+    try:
+        usual.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError:
+        # It may be there: reading it says what is wrong, and going on without it would be a guess.
+        return usual
+    return usual
+
+
+def _network(overrides: Overrides, environ: Mapping[str, str], config: Config) -> Network:
+    if overrides.network:
+        return overrides.network
+    named = environ.get("SIGNERD_NETWORK")
+    for network in NETWORKS:
+        if named == network:
+            return network
+    if named:
+        raise ConfigError(
+            f"SIGNERD_NETWORK={named!r} is no network", hint=f"use one of {', '.join(NETWORKS)}"
+        )
+    return config.network
 
 
 def _read(path: Path) -> str:
@@ -233,7 +256,7 @@ def _secret_file(
     # systemd hands secrets over in a directory of its own (LoadCredential=).
     if credentials := environ.get("CREDENTIALS_DIRECTORY"):
         handed_over = Path(credentials) / SECRET_FILE_NAME
-        if handed_over.exists():
+        if os.path.lexists(handed_over):
             return handed_over
     return data_dir / SECRET_FILE_NAME
 
@@ -258,32 +281,37 @@ def _resolve(text: str, base: Path, environ: Mapping[str, str]) -> Path:
 
 def _refuse_unknown(table: Mapping[str, Any], source: str) -> None:
     known = known_keys()
-    for key in _dotted(table):
-        if key not in known:
-            close = difflib.get_close_matches(key, known, n=1, cutoff=0.6) or [
-                candidate for candidate in known if candidate.endswith("." + key.rpartition(".")[2])
-            ]
-            raise ConfigError(
-                f"{source}: unknown key {key!r}",
-                hint=f"did you mean {close[0]!r}?" if close else "config.example.toml shows every key",
-            )
+    for key, is_table in _dotted(table):
+        if key in known or key in _TABLES:
+            continue
+        name = key.rpartition(".")[2]
+        # First the same name in another place, then the likeliest slip of a finger.
+        close = [candidate for candidate in known if candidate.rpartition(".")[2] == name]
+        if not close:
+            close = difflib.get_close_matches(key, _TABLES if is_table else known, n=1, cutoff=0.6)
+        meant = " or ".join(repr(candidate) for candidate in close)
+        raise ConfigError(
+            f"{source}: unknown {'table' if is_table else 'key'} {key!r}",
+            hint=f"did you mean {meant}?" if close else "config.example.toml shows every key",
+        )
 
 
-def _dotted(table: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+def _dotted(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, bool]]:
+    """Every key with the names of its tables before it, and whether it is a table of its own."""
     for key, value in table.items():
-        if isinstance(value, dict) and f"{prefix}{key}" in _TABLES:
+        if isinstance(value, dict) and prefix + key in _TABLES:
             yield from _dotted(value, f"{prefix}{key}.")
         else:
-            yield prefix + key
+            yield prefix + key, isinstance(value, dict)
 
 
-def _keys(kind: type[msgspec.Struct], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Every key of the file with its default, tables as `table.key`."""
+def _keys(kind: type[msgspec.Struct], prefix: str = "") -> Iterator[tuple[str, msgspec.structs.FieldInfo]]:
+    """Every key of the file, tables as `table.key`."""
     for item in msgspec.structs.fields(kind):
         if isinstance(item.type, type) and issubclass(item.type, _Table):
             yield from _keys(item.type, f"{prefix}{item.name}.")
         else:
-            yield prefix + item.name, item.default
+            yield prefix + item.name, item
 
 
 _TABLES = frozenset(
@@ -295,31 +323,60 @@ _TABLES = frozenset(
 
 def known_keys() -> dict[str, Any]:
     """Every key of the file → its default."""
-    return dict(_keys(Config))
+    return {key: item.default for key, item in _keys(Config)}
 
 
-def _check_ranges(config: Config, source: str) -> None:
-    positive = {
-        "scheduler.deadline_seconds": config.scheduler.deadline_seconds,
-        "scheduler.poll_seconds": config.scheduler.poll_seconds,
-        "scheduler.keepalive_seconds": config.scheduler.keepalive_seconds,
-        "scheduler.max_message_bytes": config.scheduler.max_message_bytes,
-        "node.max_message_bytes": config.node.max_message_bytes,
-        "node.deadline_seconds": config.node.deadline_seconds,
-        "pairing.max_age_seconds": config.pairing.max_age_seconds,
-        "backoff.first_seconds": config.backoff.first_seconds,
-        "backoff.max_seconds": config.backoff.max_seconds,
-    }
-    for key, value in positive.items():
-        if value <= 0:
-            raise ConfigError(f"{source}: {key} must be above zero, not {value}")
-    if config.pairing.max_ahead_seconds < 0:
-        raise ConfigError(f"{source}: pairing.max_ahead_seconds must not be negative")
-    if not config.node.version:
-        raise ConfigError(f"{source}: node.version must not be empty")
+_MOMENT = (0.001, DAY)
+_LIMITS: Mapping[str, tuple[float, float]] = {
+    "scheduler.deadline_seconds": _MOMENT,
+    "scheduler.poll_seconds": _MOMENT,
+    "scheduler.keepalive_seconds": _MOMENT,
+    "scheduler.max_message_bytes": (1, _INT32),
+    "node.max_message_bytes": (1, _INT32),
+    "node.deadline_seconds": _MOMENT,
+    "pairing.max_age_seconds": (1, 366 * DAY),
+    "pairing.max_ahead_seconds": (0, 366 * DAY),
+    "backoff.first_seconds": _MOMENT,
+    "backoff.max_seconds": _MOMENT,
+    "backoff.stable_seconds": (0, DAY),
+}
+"""Least and most of every number in the file (a test finds one that is missing)."""
 
 
-def _readable(error: msgspec.ValidationError) -> str:
-    text = str(error)
-    what, _, where = text.partition(" - at `$.")
-    return f"{where.rstrip('`')}: {what[:1].lower()}{what[1:]}" if where else text
+def _check_values(config: Config, source: str) -> None:
+    for key in known_keys():
+        value = _value(config, key)
+        if isinstance(value, str) and (not value or _CONTROL.search(value)):
+            raise ConfigError(
+                f"{source}: {key} is empty or holds control characters",
+                hint="leave the key out to have its default",
+            )
+        if key in _LIMITS:
+            least, most = _LIMITS[key]
+            # Written so that not-a-number does not pass.
+            if not least <= value <= most:
+                raise ConfigError(
+                    f"{source}: {key} = {value} is out of range",
+                    hint=f"it goes from {least:g} to {most:.10g}",
+                )
+
+
+def _value(config: Config, key: str) -> Any:
+    table, _, name = key.rpartition(".")
+    return getattr(getattr(config, table) if table else config, name)
+
+
+def _readable(error: msgspec.ValidationError) -> tuple[str, str]:
+    """What is wrong, in the words of TOML, and the key."""
+    what, _, where = str(error).partition(" - at `$.")
+    key = where.rstrip("`")
+    what = what.replace(" | null", "").replace("`object`", "a table").replace("`array`", "an array")
+    what = what.replace("enum value", "value")
+    return f"{key}: {what[:1].lower()}{what[1:]}", key
+
+
+def _allowed(key: str) -> str:
+    for name, item in _keys(Config):
+        if name == key and get_origin(item.type) is Literal:
+            return f"use one of {', '.join(get_args(item.type))}"
+    return "see config.example.toml"

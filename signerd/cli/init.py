@@ -160,9 +160,9 @@ def _adopt(path: Path, settings: Settings, common: dict[str, Any], *, json: bool
     )
     keys = node_secret.load_keys(adopted)
     if adopted.credentials_file.exists():
-        from signerd.cli import credentials
+        from signerd.cli import session
 
-        credentials.load(adopted, keys)
+        session.device(adopted, keys)
     _write_config(adopted, common, directory=directory)
     _report(adopted, json=json)
 

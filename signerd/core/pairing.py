@@ -143,6 +143,16 @@ def signed_bytes(
     return head + device_name.encode() + restrictions.encode()
 
 
+def require_device_name(name: str) -> None:
+    """Refuse a name that cannot be told from restrictions, or that lies to a terminal. Raises Refused."""
+    if bad := _BORDER.search(name) or _CONTROL.search(name):
+        raise Refused(
+            PairingRule.DEVICE_NAME,
+            f"the device name contains {bad[0]!a}",
+            hint=r"name the device without control characters and without any of \=/^$~<>{}#!&|",
+        )
+
+
 def _decide(
     approval: PairingApproval, keys: NodeKeys, policy: PairingPolicy, seen: SeenApprovals, now: UnixTime
 ) -> Approved:
@@ -188,12 +198,7 @@ def _require_readable(approval: PairingApproval) -> None:
             "the device id is not a P-256 public key in lower-case hex (130 digits)",
             hint="the id is the key of the new device, as its QR code shows it",
         )
-    if bad := _BORDER.search(approval.device_name) or _CONTROL.search(approval.device_name):
-        raise Refused(
-            PairingRule.DEVICE_NAME,
-            f"the device name contains {bad[0]!a}",
-            hint=r"name the device without control characters and without any of \=/^$~<>{}#!&|",
-        )
+    require_device_name(approval.device_name)
     if _SURROGATE.search(approval.restrictions):
         raise Refused(PairingRule.GRAMMAR, "the restrictions cannot be written as UTF-8", hint=_SEND_AGAIN)
 

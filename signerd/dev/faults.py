@@ -47,9 +47,7 @@ class Fault:
         """From a control command; `reply` is hex. Raises UsageError for an unknown field."""
         known = {entry.name for entry in fields(cls)}
         if unknown := set(values) - known:
-            raise UsageError(
-                f"a fault has no {min(unknown)!r}", hint=f"it has {', '.join(sorted(known))}"
-            )
+            raise UsageError(f"a fault has no {min(unknown)!r}", hint=f"it has {', '.join(sorted(known))}")
         arguments = dict(values)
         if isinstance(arguments.get("reply"), str):
             arguments["reply"] = bytes.fromhex(arguments["reply"])

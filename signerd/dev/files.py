@@ -20,3 +20,13 @@ def write(path: Path, content: bytes) -> Path:
         file.write(content)
     temporary.replace(path)
     return path
+
+
+def restrict(path: Path) -> None:
+    """Owner only (0600)."""
+    path.chmod(0o600)
+
+
+def remove(path: Path) -> None:
+    """Remove a file that may not be there."""
+    path.unlink(missing_ok=True)

@@ -6,7 +6,7 @@ import contextlib
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, Literal, Self, TypeAlias, TypeVar
 
 import grpc
 import grpc.aio
@@ -163,9 +163,9 @@ class Router:
     def _both(
         self, name: str, method: Method
     ) -> Callable[[AsyncIterator[bytes], Context], AsyncIterator[bytes]]:
-        async def handle(requests: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
+        async def handle(_requests: object, context: Context) -> AsyncIterator[bytes]:
             fault = await self._arrived(name)
-            parsed = (_parsed(method, request) async for request in requests)
+            parsed = _Incoming(method, context)
             try:
                 async for message in _dropped(
                     fault, context, lambda: method.function(parsed, Caller.of(context))
@@ -182,6 +182,26 @@ class Router:
         if fault:
             await fault.before_the_work()
         return fault
+
+
+class _Incoming:
+    """The requests of a stream, parsed.
+
+    gRPC's own iterator is an asynchronous generator that may outlive the event loop, and complains then.
+    """
+
+    def __init__(self, method: Method, context: Context) -> None:
+        self._method = method
+        self._context = context
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Any:
+        request = await self._context.read()
+        if request is grpc.aio.EOF:
+            raise StopAsyncIteration
+        return _parsed(self._method, request)
 
 
 async def _dropped(

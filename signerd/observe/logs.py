@@ -11,7 +11,7 @@ import structlog
 
 from signerd.observe.events import Event, Level
 
-_MAX_FIELD = 500
+_MAX_FIELD = 2000
 _LEVELS: dict[Level, int] = {
     "debug": logging.DEBUG,
     "info": logging.INFO,
@@ -38,6 +38,7 @@ class Log:
             processors=[
                 structlog.processors.add_log_level,
                 structlog.processors.TimeStamper(fmt="iso", utc=True),
+                _headline_first,
                 renderer,
             ],
             wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
@@ -51,6 +52,13 @@ class Log:
             if (value := getattr(event, item.name)) is not None
         }
         self._logger.log(_LEVELS[event.LEVEL], event.NAME, **fields)
+
+
+def _headline_first(
+    _logger: object, _method: str, entry: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    headline = ("timestamp", "level", "event")
+    return {key: entry[key] for key in headline} | {k: v for k, v in entry.items() if k not in headline}
 
 
 def _clean(value: object) -> object:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from signerd import errors
 from signerd.core import export
 from signerd.store import files
 from signerd.units import Secret
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
 CHUNK = 1024 * 1024
 STANDARD_INPUT = Path("/dev/stdin")
-STANDARD_OUTPUT = Path("/dev/stdout")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,11 @@ def to_pipe(
         except BrokenPipeError:
             raise
         except OSError as error:
-            raise files.output_error(error, STANDARD_OUTPUT, created=True) from error
+            raise errors.OutputError(
+                f"cannot write the plaintext: {files.reason(error)}; what came out so far is incomplete",
+                hint="throw it away, and write to a file with -o FILE",
+                created=True,
+            ) from error
 
     key = export.agree(source.header, keys)
     return _verify_then_pump(source, key, keys.node_id, write, progress)
@@ -192,7 +196,11 @@ def _rereadable(source: Source, progress: Progress) -> Iterator[Source]:
                 size += len(chunk)
                 progress("copying", len(chunk))
         except OSError as error:
-            raise files.output_error(error, directory, created=size > 0) from error
+            raise errors.OutputError(
+                f"cannot keep a temporary copy of the backup in {directory}: {files.reason(error)}",
+                hint="set TMPDIR to a directory with more room, or save the backup to a file first",
+                created=size > 0,
+            ) from error
         yield Source(source.name, spool, source.header, 0, size)
 
 

@@ -86,7 +86,7 @@ class AtomicFile:
         except BaseException as error:
             self._discard()
             if isinstance(error, OSError) and not isinstance(error, errors.SignerdError):
-                raise output_error(error, self._path) from error
+                raise _output_error(error, self._path) from error
             raise
         return self
 
@@ -104,24 +104,24 @@ class AtomicFile:
         try:
             write_all(self._fd, data)
         except OSError as error:
-            raise output_error(error, self._path, created=True) from error
+            raise _output_error(error, self._path, created=True) from error
 
     def commit(self) -> None:
         """Put it on disk, give it its name, put the name on disk. Nothing can be written afterwards."""
         try:
             os.fsync(self._fd)
         except OSError as error:
-            raise output_error(error, self._path, created=True) from error
+            raise _output_error(error, self._path, created=True) from error
         try:
             self._publish()
         except FileExistsError as error:
             raise _already_exists(self._path) from error
         except OSError as error:
-            raise output_error(error, self._path) from error
+            raise _output_error(error, self._path) from error
         try:
             _sync(self._directory)
         except OSError as error:
-            message = f"{self._path} was written, but the disk did not confirm it: {_reason(error)}"
+            message = f"{self._path} was written, but the disk did not confirm it: {reason(error)}"
             raise errors.OutputError(message, hint=_HINTS[errno.EIO], created=True) from error
         self._discard()
 
@@ -174,7 +174,11 @@ class AtomicFile:
             # FAT and some network file systems: claim the name first, then replace our own empty file.
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
             os.close(os.open(self._name, flags, 0o600, dir_fd=self._directory))
-            self._rename()
+            try:
+                self._rename()
+            except BaseException:
+                os.unlink(self._name, dir_fd=self._directory)
+                raise
 
     def _rename(self) -> None:
         assert self._temporary is not None
@@ -229,7 +233,7 @@ def make_private_directory(path: Path) -> None:
         finally:
             os.close(fd)
     except OSError as error:
-        raise output_error(error, path) from error
+        raise _output_error(error, path) from error
 
 
 @contextlib.contextmanager
@@ -242,14 +246,14 @@ def lock_directory(directory: Path) -> Iterator[None]:
     try:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:
-        raise output_error(error, path) from error
+        raise _output_error(error, path) from error
     try:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise _already_running(directory, os.pread(fd, 32, 0)) from error
         except OSError as error:
-            raise output_error(error, path) from error
+            raise _output_error(error, path) from error
         os.ftruncate(fd, 0)
         os.pwrite(fd, b"%d\n" % os.getpid(), 0)
         try:
@@ -276,7 +280,13 @@ def input_missing(error: OSError, path: Path) -> errors.InputMissing:
         errno.EACCES: "run as the user who owns it, or change its permissions",
     }
     hint = hints.get(error.errno or 0, "check the path and the disk")
-    return errors.InputMissing(f"cannot read {path}: {_reason(error)}", hint=hint)
+    return errors.InputMissing(f"cannot read {path}: {reason(error)}", hint=hint)
+
+
+def reason(error: OSError) -> str:
+    """Give the system's words, in the form that our messages have."""
+    text = error.strerror or str(error)
+    return text[:1].lower() + text[1:]
 
 
 def _open_unnamed(directory: int) -> int:
@@ -310,11 +320,6 @@ def _sync(directory: int) -> None:
             raise
 
 
-def _reason(error: OSError) -> str:
-    text = error.strerror or str(error)
-    return text[:1].lower() + text[1:]
-
-
 def _already_exists(path: Path) -> AlreadyThere:
     return AlreadyThere(f"{path} already exists", hint="choose another name, or move that file away first")
 
@@ -328,8 +333,8 @@ def _already_running(directory: Path, content: bytes) -> errors.AlreadyRunning:
     )
 
 
-def output_error(error: OSError, path: Path, *, created: bool = False) -> errors.OutputError:
+def _output_error(error: OSError, path: Path, *, created: bool = False) -> errors.OutputError:
     created = created or error.errno in _DISK_TROUBLE
     verb = "write" if created else "create"
-    message = f"cannot {verb} {path}: {_reason(error)}; nothing was changed"
+    message = f"cannot {verb} {path}: {reason(error)}; nothing was changed"
     return errors.OutputError(message, hint=_HINTS.get(error.errno or 0), created=created)

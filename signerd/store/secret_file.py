@@ -33,9 +33,11 @@ def read_secret(path: Path, *, handed_over: bool = False) -> Secret:
             f"cannot read the secret {path}: {error.strerror}",
             hint="it must belong to the user that runs signerd",
         ) from error
-    with open(descriptor, "rb") as file:
-        _require_private(os.fstat(file.fileno()), path, handed_over=handed_over)
-        content = file.read(secret_layout.MAX_SIZE + 1)
+    try:
+        _require_private(os.fstat(descriptor), path, handed_over=handed_over)
+        content = _read(descriptor, secret_layout.MAX_SIZE + 1)
+    finally:
+        os.close(descriptor)
     if len(content) > secret_layout.MAX_SIZE:
         raise SecretError(
             f"{path} has more than {secret_layout.MAX_SIZE} bytes and is no secret that signerd knows",
@@ -58,13 +60,20 @@ def create_secret(path: Path, secret: Secret) -> None:
     files.write_atomically(path, secret.expose(), mode=0o600, exclusive=True)
 
 
+def _read(descriptor: int, limit: int) -> bytes:
+    content = b""
+    while len(content) < limit and (chunk := os.read(descriptor, limit - len(content))):
+        content += chunk
+    return content
+
+
 def _require_private(status: os.stat_result, path: Path, *, handed_over: bool) -> None:
     if stat.S_ISDIR(status.st_mode):
         raise SecretError(
             f"{path} is a directory, not a secret file", hint="name the file itself with --secret-file"
         )
-    if not (stat.S_ISREG(status.st_mode) or stat.S_ISFIFO(status.st_mode)):
-        raise SecretError(f"{path} is not a regular file")
+    if not stat.S_ISREG(status.st_mode):
+        raise SecretError(f"{path} is not a regular file", hint="a secret is a file of its own")
     if status.st_mode & 0o077 and not handed_over:
         raise SecretError(
             f"{path} can be read by others (mode {stat.S_IMODE(status.st_mode):04o})",

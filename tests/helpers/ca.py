@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -105,8 +106,10 @@ def _certificate(
 
 
 def _name(common_name: str) -> x509.Name:
-    # Greenlight's names are longer than X.520 allows.
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name, _validate=False)])
+    with warnings.catch_warnings():
+        # Greenlight's names are longer than X.520 allows.
+        warnings.simplefilter("ignore")
+        return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name, _validate=False)])
 
 
 def _pem(certificate: x509.Certificate) -> bytes:

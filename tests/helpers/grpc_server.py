@@ -1,9 +1,11 @@
-"""A gRPC server on loopback with mutual TLS, which a test scripts call by call in raw bytes."""
+"""gRPC servers on loopback with mutual TLS, which a test scripts call by call, or frame by frame."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
@@ -111,3 +113,62 @@ async def serving(
         yield server
     finally:
         await running.stop(None)
+
+
+def server_context(certificate: Issued, *, ask_for_client: bool = True) -> ssl.SSLContext:
+    """TLS for servers that are not gRPC's own."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.set_alpn_protocols(["h2"])
+    if ask_for_client:
+        context.load_verify_locations(cadata=certificate.ca.decode())
+        context.verify_mode = ssl.CERT_REQUIRED
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(certificate.chain + certificate.key)
+        file.flush()
+        context.load_cert_chain(file.name)
+    return context
+
+
+@contextlib.asynccontextmanager
+async def listening(
+    behaviour: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+    context: ssl.SSLContext | None = None,
+) -> AsyncIterator[int]:
+    """A TCP or TLS server that treats each connection as told, then closes it. Yields its port."""
+    connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+
+    async def treat(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            await behaviour(reader, writer)
+        writer.transport.abort()
+
+    def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections[asyncio.ensure_future(treat(reader, writer))] = writer
+
+    server = await asyncio.start_server(accepted, "localhost", 0, ssl=context)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        for task, writer in connections.items():
+            task.cancel()
+            writer.transport.abort()
+        await asyncio.gather(*connections, return_exceptions=True)
+
+
+class FirstCall:
+    """Takes a connection's frames (RFC 9113) up to the first DATA frame, then closes it."""
+
+    HEADERS, DATA = 1, 0
+
+    def __init__(self) -> None:
+        self.frames: dict[int, bytes] = {}
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(len(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"))
+        writer.write(bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]))  # empty SETTINGS
+        kind = None
+        while kind != self.DATA:
+            head = await reader.readexactly(9)
+            kind = head[3]
+            self.frames[kind] = await reader.readexactly(int.from_bytes(head[:3], "big"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import stat
@@ -75,7 +76,8 @@ def test_gives_the_file_the_mode_that_was_asked_for_whatever_the_umask(tmp_path,
 def test_leaves_no_trace_without_a_commit(tmp_path, allow_unnamed):
     target = tmp_path / "export"
     target.write_bytes(b"old")
-    with pytest.raises(KeyboardInterrupt), files.AtomicFile(target, allow_unnamed=allow_unnamed) as file:
+    file = files.AtomicFile(target, allow_unnamed=allow_unnamed)
+    with pytest.raises(KeyboardInterrupt), file:  # noqa: PT012 - half way is the point
         file.write(b"half of the n")
         raise KeyboardInterrupt
     assert target.read_bytes() == b"old"
@@ -129,6 +131,41 @@ def test_an_exclusive_write_creates_what_is_not_there(tmp_path, allow_unnamed):
     assert (tmp_path / "hsm_secret").read_bytes() == b"new"
     assert (tmp_path / "hsm_secret").stat().st_nlink == 1
     assert listing(tmp_path) == ["hsm_secret"]
+
+
+@pytest.fixture
+def no_hard_links(monkeypatch):
+    """The system's answer on FAT and exFAT, which no test may mount."""
+
+    def refuse(*_arguments, **_options):
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "link", refuse)
+
+
+@pytest.mark.usefixtures("no_hard_links")
+def test_an_exclusive_write_needs_no_hard_links(tmp_path):
+    with files.AtomicFile(tmp_path / "dump", exclusive=True, allow_unnamed=False) as file:
+        file.write(b"new")
+        file.commit()
+    assert (tmp_path / "dump").read_bytes() == b"new"
+    assert listing(tmp_path) == ["dump"]
+
+
+@pytest.mark.usefixtures("no_hard_links")
+def test_an_exclusive_write_without_hard_links_loses_a_race_without_harm(tmp_path):
+    with files.AtomicFile(tmp_path / "dump", exclusive=True, allow_unnamed=False) as file:
+        (tmp_path / "dump").write_bytes(b"first")
+        with pytest.raises(files.AlreadyThere, match="already exists"):
+            file.commit()
+    assert (tmp_path / "dump").read_bytes() == b"first"
+    assert listing(tmp_path) == ["dump"]
+
+
+def test_a_taken_name_can_be_caught_as_the_system_calls_it(tmp_path):
+    (tmp_path / "seed").write_bytes(b"")
+    with pytest.raises(FileExistsError):
+        files.write_atomically(tmp_path / "seed", b"", exclusive=True)
 
 
 def test_keeps_a_symbolic_link_and_replaces_what_it_points_to(tmp_path):
@@ -260,9 +297,9 @@ def test_makes_no_directory_where_a_file_is(tmp_path, parent):
 
 def test_a_directory_has_one_owner_and_is_free_again_afterwards(tmp_path):
     with files.lock_directory(tmp_path):
-        with pytest.raises(errors.AlreadyRunning, match=f"process {os.getpid()} is running"):
-            with files.lock_directory(tmp_path):
-                pytest.fail("two owners")
+        message = f"process {os.getpid()} is running"
+        with pytest.raises(errors.AlreadyRunning, match=message), files.lock_directory(tmp_path):
+            pytest.fail("two owners")
         with pytest.raises(errors.AlreadyRunning), files.lock_directory(tmp_path):
             pytest.fail("a failed try took the lock away")
     with files.lock_directory(tmp_path):
@@ -282,9 +319,9 @@ def test_names_the_other_process_and_is_free_when_that_one_was_killed(tmp_path):
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as owner:
         assert owner.stdout is not None
         assert owner.stdout.readline() == b"mine\n"
-        with pytest.raises(errors.AlreadyRunning, match=f"process {owner.pid} "):
-            with files.lock_directory(tmp_path):
-                pytest.fail("two owners")
+        message = f"process {owner.pid} "
+        with pytest.raises(errors.AlreadyRunning, match=message), files.lock_directory(tmp_path):
+            pytest.fail("two owners")
         owner.kill()
     with files.lock_directory(tmp_path):
         pass
