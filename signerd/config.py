@@ -133,7 +133,7 @@ def load(overrides: Overrides, environ: Mapping[str, str]) -> Settings:
     """Read and check everything. Raises ConfigError naming the file, the key and the mend."""
     path = _config_file(overrides, environ)
     config = parse(_read(path), source=str(path)) if path else Config()
-    base = path.parent if path else Path.cwd()
+    base = path.parent if path else Path()  # without a file there is nothing to resolve
     data_dir = _data_dir(overrides, environ, config, base)
     scheduler = config.scheduler
     return Settings(

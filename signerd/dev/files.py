@@ -8,7 +8,10 @@ from pathlib import Path
 
 def make_directory(path: Path) -> Path:
     """Create `path` (mode 0700) with its parents, if needed, and return it."""
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not path.is_dir():
+        # Not mkdir's own `parents`: it gives them the process's default mode.
+        make_directory(path.parent)
+        path.mkdir(mode=0o700)
     return path
 
 

@@ -75,8 +75,9 @@ class Ledger:
     def __init__(self, path: Path) -> None:
         path.touch(mode=0o600, exist_ok=True)
         self._db = sqlite3.connect(path, isolation_level=None)
-        self._db.execute("PRAGMA journal_mode = WAL")
+        # First of all: already the change to the other journal would wait for the disk.
         self._db.execute("PRAGMA synchronous = OFF")
+        self._db.execute("PRAGMA journal_mode = WAL")
         self._db.executescript(_SCHEMA)
 
     def close(self) -> None:

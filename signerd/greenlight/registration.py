@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -10,7 +11,14 @@ from signerd.core import certificates, csr, startup
 from signerd.core.keys import p256
 from signerd.core.keys.node import NodeKeys
 from signerd.core.runes import rune
-from signerd.errors import CredentialsError, ProtocolViolation
+from signerd.errors import (
+    AccessDenied,
+    AlreadyExists,
+    CredentialsError,
+    NotFound,
+    ProtocolViolation,
+    RemoteError,
+)
 from signerd.greenlight.credentials import Credentials
 from signerd.greenlight.scheduler import SchedulerClient
 from signerd.greenlight.values import ChallengeScope, IssuedCertificate
@@ -35,18 +43,25 @@ async def register(
     Raises AlreadyExists for a node that is known, ProtocolViolation for an answer that does not fit.
     """
     challenge = await scheduler.get_challenge(ChallengeScope.REGISTER, keys.node_id)
-    issued = await scheduler.register(
-        node_id=keys.node_id,
-        bip32_key=keys.ext_key(network),
-        startup_messages=startup.startup_messages(keys, network),
-        network=network,
-        challenge=challenge,
-        signature=keys.sign_challenge(challenge),
-        signer_version=signer_version,
-        init_message=startup.init_message(keys, network),
-        csr=csr.build(device_key, csr.common_name(keys.node_id, DEFAULT_DEVICE)),
-        invite_code=invite_code,
-    )
+    with _hinting(
+        {
+            AlreadyExists: "run `signerd recover` to get credentials for it",
+            AccessDenied: "a new node may need an invite code (`--invite-code`), or a developer's "
+            "certificate (`scheduler.nobody_cert_file` and `scheduler.nobody_key_file`)",
+        }
+    ):
+        issued = await scheduler.register(
+            node_id=keys.node_id,
+            bip32_key=keys.ext_key(network),
+            startup_messages=startup.startup_messages(keys, network),
+            network=network,
+            challenge=challenge,
+            signature=keys.sign_challenge(challenge),
+            signer_version=signer_version,
+            init_message=startup.init_message(keys, network),
+            csr=csr.build(device_key, csr.common_name(keys.node_id, DEFAULT_DEVICE)),
+            invite_code=invite_code,
+        )
     return _credentials(issued, keys, device_key=device_key, ca=ca, now=now())
 
 
@@ -64,13 +79,24 @@ async def recover(
     """
     challenge = await scheduler.get_challenge(ChallengeScope.RECOVER, keys.node_id)
     device = f"recovered-{challenge[:8].hex()}"
-    issued = await scheduler.recover(
-        node_id=keys.node_id,
-        challenge=challenge,
-        signature=keys.sign_challenge(challenge),
-        csr=csr.build(device_key, csr.common_name(keys.node_id, device)),
-    )
+    with _hinting({NotFound: "no node of this secret is known there; run `signerd register` to create it"}):
+        issued = await scheduler.recover(
+            node_id=keys.node_id,
+            challenge=challenge,
+            signature=keys.sign_challenge(challenge),
+            csr=csr.build(device_key, csr.common_name(keys.node_id, device)),
+        )
     return _credentials(issued, keys, device_key=device_key, ca=ca, now=now())
+
+
+@contextlib.contextmanager
+def _hinting(hints: Mapping[type[RemoteError], str]) -> Iterator[None]:
+    """What to do next depends on what was asked: the same errors, with these hints."""
+    try:
+        yield
+    except RemoteError as error:
+        error.hint = hints.get(type(error), error.hint)
+        raise
 
 
 def _credentials(

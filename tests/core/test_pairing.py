@@ -246,9 +246,12 @@ def test_a_restricted_device_may_approve_what_is_as_narrow(approving, more):
     assert isinstance(decided(approval), Approved)
 
 
-def test_an_approving_rune_without_a_unique_id_may_approve():
-    approval = signed(approving=with_text(f"pubkey={APPROVER_KEY.hex()}"))
-    assert isinstance(decided(approval), Approved)
+@pytest.mark.parametrize("unique_id", ["", "=7-gl0&"])
+def test_the_unique_id_of_the_approving_rune_is_not_passed_on(unique_id):
+    approval = signed(approving=with_text(f"{unique_id}pubkey={APPROVER_HEX}"))
+    outcome = decided(approval)
+    assert isinstance(outcome, Approved)
+    assert Rune.from_base64(outcome.rune).restrictions[0] == rune.UNIQUE_ID
 
 
 def test_answers_an_approval_once():

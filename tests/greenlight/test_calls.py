@@ -218,10 +218,14 @@ def test_a_stream_is_closed_when_its_reader_is_cancelled_or_fails(server_certifi
         with pytest.raises(asyncio.CancelledError):
             await task
         await asyncio.wait_for(server.idle.wait(), 10)
-        with pytest.raises(ZeroDivisionError):
+
+        async def fail() -> None:
             async with scheduler.signer_requests() as stream:
                 await anext(stream)
                 raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            await fail()
 
     scenario(Server(streams={STREAM: ask}), server_certificate, identity, act)
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 import gzip
-import os
+from pathlib import Path
 
 import grpc
 import grpc.aio
@@ -127,9 +127,9 @@ def test_an_unreadable_identity_is_a_credentials_error(identity, part, bad):
 
 def test_the_private_key_is_written_to_no_file_and_its_descriptor_is_closed(identity, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    before = set(os.listdir("/proc/self/fd"))
+    before = set(Path("/proc/self/fd").iterdir())
     transport.tls_context(identity)
-    assert set(os.listdir("/proc/self/fd")) == before
+    assert set(Path("/proc/self/fd").iterdir()) == before
     assert list(tmp_path.iterdir()) == []
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import grpc
 import grpc.aio
+
 from helpers.ca import Issued
 
 Script = Callable[..., Any]

@@ -1,7 +1,7 @@
 """Run a script in the interpreter that has the gl-client wheel; it never shares a process with signerd.
 
-The interpreter is $SIGNERD_PEER_PYTHON, or .venv-peer in the repository (requirements/interop.txt). Without one
-the interoperability tests fail; SIGNERD_WITHOUT_PEER=1 turns that into a skip that says so.
+The interpreter is $SIGNERD_PEER_PYTHON, or .venv-peer in the repository (requirements/interop.txt). Without
+one the interoperability tests fail; SIGNERD_WITHOUT_PEER=1 turns that into a skip that says so.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Our protos and those that gl-client ships: the same services, methods, messages, fields and enums.
 
-The wheel is older than the protocol we speak. Whatever differs is listed here by name; a difference that is not
-listed fails, and so does an entry that no longer differs.
+The wheel is older than the protocol we speak. Whatever differs is listed here by name; a difference that is
+not listed fails, and so does an entry that no longer differs.
 """
 
 from __future__ import annotations

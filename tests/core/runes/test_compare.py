@@ -50,6 +50,7 @@ def test_on_a_missing_field_only_absence_and_comments_hold(op, wanted):
 def test_order_is_that_of_bytes_and_not_of_utf16():
     """U+FF5E sorts after U+1F4A1 in UTF-16, before it in UTF-8."""
     assert holds(Alternative("field", "}", "\uff5e"), "\U0001f4a1")
+    assert holds(Alternative("field", "{", "\U0001f4a1"), "\uff5e")
 
 
 @given(st.integers(-(2**63), 2**63 - 1), st.integers(0, 30))

@@ -276,6 +276,12 @@ def test_knows_which_valid_runes_the_reference_refuses(restrictions, refused):
     assert refused is rune.reference_refuses(rune.create(SECRET, restrictions))
 
 
+def test_the_reference_reads_non_ascii_text_in_the_very_first_alternative():
+    """It goes wrong only where more of the rune is left to read than it counts."""
+    assert not rune.reference_refuses(Rune(bytes(32), rune.parse_restrictions("é=é&pubkey=00|a=1")))
+    assert rune.reference_refuses(Rune(bytes(32), rune.parse_restrictions("a=1&é=é")))
+
+
 def test_reveals_neither_secret_nor_authcode():
     made = rune.create(SECRET, ["pubkey=00"])
     assert made.authcode.hex() not in repr(made)
