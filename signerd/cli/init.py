@@ -109,17 +109,16 @@ def _read_words() -> str:
 
 def _show_once(phrase: Secret) -> None:
     try:
-        terminal = open("/dev/tty", "r+", buffering=1, encoding="utf-8")  # noqa: SIM115
+        terminal = Path("/dev/tty").open("r+", buffering=1, encoding="utf-8")  # noqa: SIM115
     except OSError as error:
         raise UsageError(
             "new words are shown on a terminal, and there is none",
-            hint="run `signerd init` in a terminal, or pipe words that you made elsewhere to `signerd init --import`",
+            hint="run it in a terminal, or pipe words that you made elsewhere to `signerd init --import`",
         ) from error
     with terminal, _own_screen(terminal):
         words = phrase.expose().decode("ascii").split()
         terminal.write("Write these words down, in this order, on paper. They will not be shown again.\n\n")
-        for number, word in enumerate(words, start=1):
-            terminal.write(f"  {number:2}. {word}\n")
+        terminal.writelines(f"  {number:2}. {word}\n" for number, word in enumerate(words, start=1))
         _ask_back(terminal, words)
 
 

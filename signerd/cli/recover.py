@@ -38,9 +38,7 @@ def command(*, json: bool, **common: Any) -> None:
     output.talk("next: `signerd run`")
 
 
-async def obtain(
-    settings: Settings, keys: NodeKeys, *, recover: bool, invite_code: str = ""
-) -> Credentials:
+async def obtain(settings: Settings, keys: NodeKeys, *, recover: bool, invite_code: str = "") -> Credentials:
     """Register or recover over the network, with a fresh device key; nothing is written."""
     from cryptography.hazmat.primitives.asymmetric import ec
 

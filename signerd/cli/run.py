@@ -31,10 +31,6 @@ def command(**common: Any) -> int:
     try:
         Supervisor(settings, keys, log).run()
     except SignerdError as problem:
-        log.emit(
-            events.Failed(
-                reason=problem.message, hint=problem.hint, exit_code=int(problem.exit_code)
-            )
-        )
+        log.emit(events.Failed(reason=problem.message, hint=problem.hint, exit_code=int(problem.exit_code)))
         raise
     return ExitCode.OK

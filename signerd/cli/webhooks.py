@@ -73,9 +73,7 @@ def rotate_secret(*, webhook_id: int, json: bool, **common: Any) -> None:
     output.result({"id": webhook_id, "secret": secret}, f"secret  {secret}", json=json)
 
 
-def _call(
-    common: dict[str, Any], call: Callable[[SchedulerClient, bytes], Awaitable[T]]
-) -> T:
+def _call(common: dict[str, Any], call: Callable[[SchedulerClient, bytes], Awaitable[T]]) -> T:
     settings = options.settings(common)
     device = session.device(settings)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 import warnings
 from dataclasses import dataclass
 
@@ -142,7 +143,7 @@ def check_chain(chain_pem: bytes, *, ca_pem: bytes, now: UnixTime) -> None:
     """Follow the signatures from the leaf up to the CA. Raises CredentialsError where they break."""
     chain = load_chain(chain_pem, what="the device certificate")
     roots = load_chain(ca_pem, what="the CA certificate")
-    for below, above in zip(chain, chain[1:], strict=False):
+    for below, above in itertools.pairwise(chain):
         if any(_issued(below, root) for root in roots):
             break
         if not _issued(below, above) or not _may_issue(above, now):

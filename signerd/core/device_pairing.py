@@ -91,9 +91,7 @@ def check_request(asked: NewDevice) -> list[str]:
     return [explain(item) for item in restrictions]
 
 
-def approve(
-    asked: NewDevice, *, key: ec.EllipticCurvePrivateKey, node_id: NodeId, now: UnixTime
-) -> bytes:
+def approve(asked: NewDevice, *, key: ec.EllipticCurvePrivateKey, node_id: NodeId, now: UnixTime) -> bytes:
     """The approving device's signature: 64 bytes r || s, P-256."""
     return p256.sign(
         key,

@@ -38,7 +38,8 @@ def read(content: bytes, *, source: str) -> Secret:
 def _refusal(content: bytes, source: str) -> SecretError:
     if not content:
         return SecretError(
-            f"{source} is empty", hint="restore the file from your backup, or `signerd init --import` the words"
+            f"{source} is empty",
+            hint="restore the file from your backup, or `signerd init --import` the words",
         )
     if len(content) == ENCRYPTED_SIZE:
         return SecretError(
@@ -54,7 +55,7 @@ def _refusal(content: bytes, source: str) -> SecretError:
     if _is_hex(content):
         return SecretError(
             f"{source} holds hexadecimal text, not the secret itself",
-            hint="convert it into a new file: `umask 077; xxd -r -p OLD > NEW` and check that it has 32 bytes",
+            hint="convert it into a new file: `umask 077; xxd -r -p OLD > NEW`, which must have 32 bytes",
         )
     if len(content) < SECRET_SIZE:
         return SecretError(

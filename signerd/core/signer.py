@@ -35,7 +35,9 @@ class Signer:
         if number == SIGN_MESSAGE:
             # The same operation signs the scheduler's challenges: a node that had it could take the
             # node over with a certificate of its own. This stays refused.
-            raise Refused("sign-message", "a node may not have messages signed: the scheduler's challenges are")
+            raise Refused(
+                "sign-message", "a node may not have messages signed: the scheduler's challenges are"
+            )
         if request.context is not None:
             _check_context(request.context)
         if number not in handlers.ANSWERED:
@@ -47,5 +49,5 @@ class Signer:
 def _check_context(context: Context) -> None:
     if context.dbid and not secp256k1.is_point(context.node_id):
         raise MalformedMessage(
-            f"the context of channel {context.dbid} names a peer with {len(context.node_id)} bytes, not a node id"
+            f"the context of channel {context.dbid} names a peer of {len(context.node_id)} bytes, no node id"
         )

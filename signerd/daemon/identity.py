@@ -24,7 +24,7 @@ MAX_CREDENTIALS = 1024 * 1024
 
 
 def ca_pem(settings: Settings) -> bytes:
-    """The CA in use: `scheduler.ca_file`, else GL_CA_CRT, else Blockstream's. Raises if it is named and unreadable."""
+    """The CA in use: `scheduler.ca_file`, GL_CA_CRT, or Blockstream's. A named one must be readable."""
     if settings.ca_file is None:
         return builtin.ca_pem()
     pem = _read_pem(settings.ca_file, "scheduler.ca_file")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from embit.util import secp256k1
+
 from signerd.errors import ConfigError
 
 
@@ -11,11 +13,9 @@ def require_compiled_curve() -> None:
     Nothing of ours gives embit a private key; an installation where it fell back is broken all the same.
     Raises ConfigError.
     """
-    from embit.util import secp256k1
-
     module = secp256k1.ec_pubkey_create.__module__
     if module != "embit.util.ctypes_secp256k1":
         raise ConfigError(
             f"embit has no C library for secp256k1 on this machine and fell back to {module}",
-            hint="install libsecp256k1 (Debian: libsecp256k1-dev), or use a platform for which embit brings it",
+            hint="install libsecp256k1, or use a platform for which embit brings it",
         )

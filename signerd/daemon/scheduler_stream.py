@@ -94,7 +94,7 @@ class SchedulerStream:
                         reason=outcome.reason,
                     )
                 )
-                # The reference signer is silent here, and what a scheduler makes of `empty` is its own affair.
+                # The reference signer is silent here; what a scheduler makes of `empty` is its own affair.
                 if not self.answer_refusals:
                     return None
         return translate.signer_response(request.request_id, outcome)

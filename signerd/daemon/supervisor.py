@@ -46,9 +46,7 @@ class _Stop(Exception):
 class Supervisor:
     """The whole daemon: everything is checked in `run` before any loop starts."""
 
-    def __init__(
-        self, settings: Settings, keys: NodeKeys, log: Log, *, clock: Clock | None = None
-    ) -> None:
+    def __init__(self, settings: Settings, keys: NodeKeys, log: Log, *, clock: Clock | None = None) -> None:
         self._settings = settings
         self._keys = keys
         self._log = log

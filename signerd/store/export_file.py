@@ -186,10 +186,11 @@ def _rereadable(source: Source, progress: Progress) -> Iterator[Source]:
     if source.body_size is not None:
         yield source
         return
-    directory = Path(tempfile.gettempdir())
+    directory = "a directory for temporary files"
     with contextlib.ExitStack() as stack:
         size = 0
         try:
+            directory = tempfile.gettempdir()
             spool = stack.enter_context(tempfile.TemporaryFile(dir=directory, buffering=0))
             for chunk in source.chunks():
                 files.write_all(spool.fileno(), chunk)

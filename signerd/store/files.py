@@ -291,6 +291,8 @@ def reason(error: OSError) -> str:
 
 def _open_unnamed(directory: int) -> int:
     """Return the descriptor of a file that has no name yet, or -1 where that cannot be had or named later."""
+    if not hasattr(os, "O_TMPFILE"):  # not Linux
+        return -1
     try:
         fd = os.open(".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600, dir_fd=directory)
     except OSError as error:

@@ -70,14 +70,18 @@ def _open(path: Path) -> sqlite3.Connection:
         # WAL with FULL survives a power cut; with NORMAL the last commits may be lost.
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
-        (integrity,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-        if integrity != "ok":
-            raise sqlite3.DatabaseError(str(integrity))
+        _require_integrity(connection)
         _migrate(connection, path)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _require_integrity(connection: sqlite3.Connection) -> None:
+    (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if verdict != "ok":
+        raise sqlite3.DatabaseError(str(verdict))
 
 
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:

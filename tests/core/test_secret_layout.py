@@ -89,7 +89,6 @@ def test_says_what_is_wrong(content, says):
 def test_uses_all_of_a_file_or_nothing(content):
     try:
         secret = secret_layout.read(content, source="x")
-    except SecretError as refused:
-        assert content.hex() not in refused.message or len(content) < 2
+    except SecretError:
         return
     assert content == secret.expose() or len(content.split()) >= 12

@@ -109,7 +109,10 @@ def test_every_other_message_is_refused_with_its_name(number):
     assert f"{names.NAMES[number]} (type {number})" in outcome.reason
 
 
-@given(st.binary(max_size=200), st.none() | st.builds(Context, st.binary(max_size=40), st.integers(0, 9), st.just(0)))
+@given(
+    st.binary(max_size=200),
+    st.none() | st.builds(Context, st.binary(max_size=40), st.integers(0, 9), st.just(0)),
+)
 def test_no_bytes_make_the_door_raise(raw, context):
     signer = Signer(NodeKeys.derive(Secret(bytes(32))), "regtest")
     assert isinstance(signer.handle(SigningRequest(1, raw, context), NOW), Signed | Refusal)

@@ -21,7 +21,11 @@ print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))
 
 def run(prelude: str = "") -> list[str]:
     done = subprocess.run(
-        [sys.executable, "-c", IMPORTS + prelude + SCRIPT], capture_output=True, text=True, check=True, timeout=30
+        [sys.executable, "-c", IMPORTS + prelude + SCRIPT],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
     )
     return done.stdout.splitlines()
 

@@ -112,6 +112,7 @@ async def test_answers_are_compressed_when_told(tmp_path: Path) -> None:
         assert "gzip" == dict(await call.initial_metadata()).get("grpc-encoding", "gzip")
 
 
+@pytest.mark.slow
 @asynchronous
 async def test_strict_pings_end_the_connection_of_a_client_that_pings_too_often(tmp_path: Path) -> None:
     """A C-core server's own rule; the interoperability tests prove that it is off by default."""

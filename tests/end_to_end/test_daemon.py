@@ -90,8 +90,14 @@ async def test_malformed_requests_are_answered_with_an_error_and_the_stream_goes
         await w.make_node()
         async with w.daemon() as daemon:
             node = await w.greenlight.schedule(NODE_ID)
-            for raw in (b"", b"\x00", bytes.fromhex("000102"), b"\xff" * 40, b"\x00\x01" + b"\x02" + b"\xff" * 32):
-                with pytest.raises(RequestRefused, match="malformed|unsupported"):
+            for raw in (
+                b"",
+                b"\x00",
+                bytes.fromhex("000102"),
+                b"\xff" * 40,
+                b"\x00\x01" + b"\x02" + b"\xff" * 32,
+            ):
+                with pytest.raises(RequestRefused, match=r"malformed|unsupported"):
                     await node.ask(raw)
             assert len(await node.examine()) == 9
             assert w.greenlight.calls.counts()["StreamHsmRequests"] == 1
@@ -199,7 +205,9 @@ async def test_a_node_that_refuses_our_credentials_cannot_end_the_daemon(tmp_pat
             assert len(await node.examine()) == 9
 
 
-@pytest.mark.parametrize("uri", ["http://localhost:1", "https://localhost:1", "no uri at all", "https://", "https://[::1"])
+@pytest.mark.parametrize(
+    "uri", ["http://localhost:1", "https://localhost:1", "no uri at all", "https://", "https://[::1"]
+)
 @asynchronous
 async def test_an_address_that_leads_nowhere_is_retried_and_ends_nothing(tmp_path, uri):
     async with world(tmp_path) as w:

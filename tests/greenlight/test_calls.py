@@ -8,7 +8,7 @@ import pytest
 from helpers.grpc_server import FirstCall, Server, failing, listening, server_context, serving, unary
 
 from signerd.errors import AlreadyExists, ProtocolViolation, RemoteError, Unavailable
-from signerd.greenlight.pb import scheduler_pb2
+from signerd.greenlight.pb import greenlight_pb2, scheduler_pb2
 from signerd.greenlight.scheduler import SchedulerClient
 from signerd.greenlight.transport import ClientOptions
 from signerd.greenlight.values import Undecodable
@@ -129,26 +129,57 @@ def test_repeats_a_read_while_the_scheduler_is_unavailable(server_certificate, i
 
 
 @pytest.mark.parametrize(
-    ("options", "failures", "code", "expected"),
+    ("options", "code", "expected"),
     [
-        (QUICK, 99, grpc.StatusCode.UNAVAILABLE, 4),
-        (QUICK, 99, grpc.StatusCode.INTERNAL, 1),
-        (QUICK, 99, grpc.StatusCode.PERMISSION_DENIED, 1),
-        (ClientOptions(), 99, grpc.StatusCode.UNAVAILABLE, 1),
+        (QUICK, grpc.StatusCode.UNAVAILABLE, 4),
+        (QUICK, grpc.StatusCode.INTERNAL, 1),
+        (QUICK, grpc.StatusCode.PERMISSION_DENIED, 1),
+        (ClientOptions(), grpc.StatusCode.UNAVAILABLE, 1),
     ],
 )
-def test_gives_up_when_repeating_is_over_or_useless(
-    server_certificate, identity, keys, options, failures, code, expected
-):
-    handle, calls = flaky(failures, code)
+def test_gives_up_when_repeating_is_over_or_useless(server_certificate, identity, options, code, expected):
+    handle, calls = flaky(99, code)
 
     async def act(scheduler, _server):
-        await scheduler.get_node_info(keys.node_id)
+        await scheduler.get_node_info(bytes(33))
 
     with pytest.raises(RemoteError) as failure:
         scenario(Server({NODE_INFO: handle}), server_certificate, identity, act, options)
     assert failure.value.code == code.name
     assert len(calls) == expected
+
+
+NOT_REPEATED = {
+    "/scheduler.Scheduler/Register": lambda s: s.register(
+        node_id=b"", bip32_key=b"", startup_messages=(), network="regtest", challenge=b"", signature=b"",
+        signer_version="", init_message=b"", csr=b"",
+    ),
+    "/scheduler.Scheduler/Recover": lambda s: s.recover(node_id=b"", challenge=b"", signature=b"", csr=b""),
+    "/scheduler.Scheduler/AddOutgoingWebhook": lambda s: s.add_outgoing_webhook(b"", ""),
+    "/scheduler.Scheduler/DeleteWebhooks": lambda s: s.delete_webhooks(b"", []),
+    "/scheduler.Scheduler/RotateOutgoingWebhookSecret": lambda s: s.rotate_outgoing_webhook_secret(b"", 1),
+    "/scheduler.Pairing/PairDevice": lambda s: s.pair_device(
+        device_id="", csr=b"", device_name="", description="", restrictions=""
+    ),
+    "/scheduler.Pairing/ApprovePairing": lambda s: s.approve_pairing(
+        device_id="", timestamp=0, device_name="", restrictions="", signature=b"", public_key=b"", rune=""
+    ),
+    "/scheduler.Debug/ReportSignerRejection": lambda s: s.report_signer_rejection(
+        node_id=b"", message="", request=greenlight_pb2.HsmRequest(), git_version=""
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("path", NOT_REPEATED)
+def test_never_repeats_a_call_that_changes_something(server_certificate, identity, path):
+    handle, calls = flaky(99)
+
+    async def act(scheduler, _server):
+        await NOT_REPEATED[path](scheduler)
+
+    with pytest.raises(Unavailable):
+        scenario(Server({path: handle}), server_certificate, identity, act, QUICK)
+    assert len(calls) == 1
 
 
 def request_bytes(number: int) -> bytes:

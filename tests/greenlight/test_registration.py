@@ -205,19 +205,19 @@ def test_refuses_what_is_no_certificate(world, text):
     refuses(world, lambda _: pb.RegistrationResponse(device_cert=text), "certificate")
 
 
-@pytest.mark.parametrize(
-    ("recover", "code", "text", "kind", "hint"),
-    [
-        (False, grpc.StatusCode.ALREADY_EXISTS, "node exists", AlreadyExists, "signerd recover"),
-        (False, grpc.StatusCode.UNKNOWN, "ALREADY_EXISTS", AlreadyExists, "signerd recover"),
-        (False, grpc.StatusCode.PERMISSION_DENIED, "invite", AccessDenied, "--invite-code"),
-        (True, grpc.StatusCode.NOT_FOUND, "", NotFound, "signerd register"),
-        (True, grpc.StatusCode.INTERNAL, "no rows returned", NotFound, "signerd register"),
-    ],
-)
-def test_a_refusal_says_what_to_do_next(world, recover, code, text, kind, hint):
-    world.failure = (code, text)
+REFUSALS = [
+    (False, (grpc.StatusCode.ALREADY_EXISTS, "node exists"), AlreadyExists, "signerd recover"),
+    (False, (grpc.StatusCode.UNKNOWN, "ALREADY_EXISTS"), AlreadyExists, "signerd recover"),
+    (False, (grpc.StatusCode.PERMISSION_DENIED, "invite"), AccessDenied, "--invite-code"),
+    (True, (grpc.StatusCode.NOT_FOUND, ""), NotFound, "signerd register"),
+    (True, (grpc.StatusCode.INTERNAL, "no rows returned"), NotFound, "signerd register"),
+]
+
+
+@pytest.mark.parametrize(("recover", "status", "kind", "hint"), REFUSALS)
+def test_a_refusal_says_what_to_do_next(world, recover, status, kind, hint):
+    world.failure = status
     with pytest.raises(kind) as refusal:
         world.run(recover=recover)
     assert hint in (refusal.value.hint or "")
-    assert refusal.value.code == code.name
+    assert refusal.value.code == status[0].name

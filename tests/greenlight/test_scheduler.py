@@ -193,10 +193,9 @@ def answer(server_certificate, identity, path, call, reply):
     return asyncio.run(scenario()), seen
 
 
-@pytest.mark.parametrize(("path", "call", "sent", "reply", "result"), CALLS, ids=[c[0] for c in CALLS])
-def test_every_method_sends_its_fields_and_reads_its_answer(
-    server_certificate, identity, path, call, sent, reply, result
-):
+@pytest.mark.parametrize("case", CALLS, ids=[path for path, *_ in CALLS])
+def test_every_method_sends_its_fields_and_reads_its_answer(server_certificate, identity, case):
+    path, call, sent, reply, result = case
     returned, seen = answer(server_certificate, identity, path, call, reply.SerializeToString())
     assert returned == result
     assert [type(sent).FromString(raw) for raw in seen] == [sent]

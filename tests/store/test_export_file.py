@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import threading
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -198,6 +199,18 @@ def test_ctrl_c_half_way_leaves_nothing(backup, out, allow_unnamed):
     with pytest.raises(KeyboardInterrupt):
         decrypt(backup, out, progress=progress, allow_unnamed=allow_unnamed)
     assert list(out.parent.iterdir()) == []
+
+
+@both_ways
+def test_memory_does_not_grow_with_the_size(backup, out, allow_unnamed):
+    backup.write_bytes(exports.encrypt(bytes(24 * CHUNK)))
+    tracemalloc.start()
+    try:
+        decrypt(backup, out, allow_unnamed=allow_unnamed)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 6 * CHUNK
 
 
 def test_never_replaces_a_file_unless_told(backup, out):

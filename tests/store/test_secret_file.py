@@ -20,7 +20,7 @@ def test_creates_a_private_file_and_reads_it_back(tmp_path):
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert path.read_bytes() == SECRET.expose()
     assert secret_file.read_secret(path) == SECRET
-    assert ["hsm_secret"] == os.listdir(tmp_path)
+    assert [path] == list(tmp_path.iterdir())
 
 
 def test_never_overwrites(tmp_path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sqlite3
 import stat
@@ -79,6 +78,6 @@ def test_says_when_the_disk_does_not_take_it(tmp_path):
 
 
 def test_a_directory_in_its_place_is_told(tmp_path):
-    os.mkdir(tmp_path / "db")
+    (tmp_path / "db").mkdir()
     with pytest.raises(StateError):
         StateDb(tmp_path / "db")

@@ -52,7 +52,7 @@ def sign(key: ec.EllipticCurvePrivateKey, message: bytes) -> bytes:
 
 
 def verify(public_key: bytes, signature: bytes, message: bytes) -> bool:
-    """Whether `signature` (64 bytes r || s) over SHA-256 of the message was made by `public_key` (65 bytes)."""
+    """Whether `public_key` (65 bytes) made this signature (64 bytes r || s) over SHA-256 of the message."""
     key = _parse(public_key)
     if key is None or len(signature) != 64:
         return False

@@ -28,7 +28,7 @@ class Message(Protocol):
 @cache
 def classes() -> Mapping[int, type[Any]]:
     """Type number → class, for every message that this codec knows."""
-    found = [
+    found: list[Any] = [
         item
         for family in FAMILIES
         for item in vars(family).values()
@@ -65,12 +65,24 @@ def decode(raw: bytes) -> Any:
 def encode(message: Message) -> bytes:
     """The message as bytes, its type first."""
     return U16.write(message.TYPE) + b"".join(
-        field.write(getattr(message, name)) for name, field in layout(type(message))
+        field.write(getattr(message, name)) for name, field in layout(_class_of(message))
     )
 
 
-@cache
+def _class_of(message: Message) -> type[Any]:
+    return type(message)
+
+
 def layout(kind: type[Any]) -> tuple[tuple[str, Field[Any]], ...]:
     """The fields of a class in wire order, each with its codec."""
+    if kind not in _LAYOUTS:
+        _LAYOUTS[kind] = _read_layout(kind)
+    return _LAYOUTS[kind]
+
+
+_LAYOUTS: dict[type[Any], tuple[tuple[str, Field[Any]], ...]] = {}
+
+
+def _read_layout(kind: type[Any]) -> tuple[tuple[str, Field[Any]], ...]:
     hints = get_type_hints(kind, include_extras=True)
     return tuple((item.name, hints[item.name].__metadata__[0]) for item in dataclasses.fields(kind))

@@ -44,9 +44,7 @@ def _read(reader: Reader) -> Records:
 
 
 def _write(records: Records) -> bytes:
-    return b"".join(
-        write_bigsize(kind) + write_bigsize(len(value)) + value for kind, value in records
-    )
+    return b"".join(write_bigsize(kind) + write_bigsize(len(value)) + value for kind, value in records)
 
 
 STREAM: Field[Records] = Field(read=_read, write=_write)

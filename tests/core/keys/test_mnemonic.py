@@ -67,7 +67,10 @@ def test_one_changed_word_passes_only_by_chance_of_its_check_sum(entropy, positi
         ("abandon " * 12, "check sum"),
         ("abandon " * 11 + "zzz", "word 12 is not"),
         ("Abandon " * 11 + "about", "words 1, 2, 3"),
-        ("pronto gorra sondeo avión poseer pomelo filtro brisa algodón leal traje esquí", "not in the English"),
+        (
+            "pronto gorra sondeo avión poseer pomelo filtro brisa algodón leal traje esquí",
+            "not in the English",
+        ),
     ],
 )
 def test_says_what_is_wrong_with_words_and_never_repeats_one(text, message):
