@@ -16,7 +16,7 @@ import grpc.aio
 import tenacity
 from google.protobuf.message import DecodeError, Message
 
-from signerd.errors import ProtocolViolation, Unavailable
+from signerd.errors import ProtocolViolation, Unavailable, UsageError
 from signerd.greenlight import failures
 from signerd.greenlight.transport import ClientOptions
 from signerd.greenlight.values import Undecodable
@@ -187,6 +187,14 @@ class Conversation(Subscription[Request], Generic[Request, Reply]):
             raise Unavailable(
                 f"cannot {self._doing}: {self._peer} does not take our answer", code="DEADLINE_EXCEEDED"
             ) from error
+
+
+def message(kind: type[Request], **fields: Any) -> Request:
+    """A request with values that people chose. Raises UsageError for one that its field cannot hold."""
+    try:
+        return kind(**fields)
+    except ValueError as error:
+        raise UsageError(f"a value does not fit into {kind.DESCRIPTOR.name}: {error}") from error
 
 
 def _encode(message: Message) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 from signerd.errors import ProtocolViolation
-from signerd.greenlight.calls import Caller
+from signerd.greenlight.calls import Caller, message
 from signerd.greenlight.pb import greenlight_pb2, scheduler_pb2
 from signerd.greenlight.values import PairedDevice, PairingData
 
@@ -30,7 +30,8 @@ class PairingCalls(ABC):
         """Ask to be paired, as the new device, and wait (for `long_deadline`) until somebody approves."""
         reply = await self._calls.unary(
             "/scheduler.Pairing/PairDevice",
-            scheduler_pb2.PairDeviceRequest(
+            message(
+                scheduler_pb2.PairDeviceRequest,
                 device_id=device_id,
                 csr=csr,
                 device_name=device_name,
@@ -49,7 +50,7 @@ class PairingCalls(ABC):
         """What the new device asks for, as the approving device."""
         reply = await self._calls.unary(
             "/scheduler.Pairing/GetPairingData",
-            scheduler_pb2.GetPairingDataRequest(device_id=device_id),
+            message(scheduler_pb2.GetPairingDataRequest, device_id=device_id),
             scheduler_pb2.GetPairingDataResponse,
             doing="get what the new device asks for",
             deadline=deadline,
@@ -73,7 +74,8 @@ class PairingCalls(ABC):
         """Consent, as the approving device: Unix seconds, 64-byte P-256 signature, 65-byte key."""
         await self._calls.unary(
             "/scheduler.Pairing/ApprovePairing",
-            scheduler_pb2.ApprovePairingRequest(
+            message(
+                scheduler_pb2.ApprovePairingRequest,
                 device_id=device_id,
                 timestamp=timestamp,
                 device_name=device_name,

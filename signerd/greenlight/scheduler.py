@@ -11,7 +11,7 @@ import grpc.aio
 from signerd.core.startup import StartupMessage
 from signerd.errors import ProtocolViolation
 from signerd.greenlight import endpoint, transport
-from signerd.greenlight.calls import Caller, Conversation
+from signerd.greenlight.calls import Caller, Conversation, message
 from signerd.greenlight.pairing import PairingCalls
 from signerd.greenlight.pb import greenlight_pb2, scheduler_pb2
 from signerd.greenlight.transport import ClientOptions, Identity
@@ -99,7 +99,8 @@ class SchedulerClient(PairingCalls):
         """Create a node. `bip32_key` 78 bytes, `signature` 64, `init_message` with its type, `csr` PEM."""
         reply = await self._calls.unary(
             "/scheduler.Scheduler/Register",
-            scheduler_pb2.RegistrationRequest(
+            message(
+                scheduler_pb2.RegistrationRequest,
                 node_id=node_id,
                 bip32_key=bip32_key,
                 startupmsgs=_startup(startup_messages),
@@ -220,7 +221,7 @@ class SchedulerClient(PairingCalls):
         """Have events sent to `uri`."""
         reply = await self._calls.unary(
             "/scheduler.Scheduler/AddOutgoingWebhook",
-            scheduler_pb2.AddOutgoingWebhookRequest(node_id=node_id, uri=uri),
+            message(scheduler_pb2.AddOutgoingWebhookRequest, node_id=node_id, uri=uri),
             scheduler_pb2.AddOutgoingWebhookResponse,
             doing="add the webhook",
             deadline=deadline,
@@ -245,7 +246,7 @@ class SchedulerClient(PairingCalls):
         """Remove webhooks."""
         await self._calls.unary(
             "/scheduler.Scheduler/DeleteWebhooks",
-            scheduler_pb2.DeleteOutgoingWebhooksRequest(node_id=node_id, ids=ids),
+            message(scheduler_pb2.DeleteOutgoingWebhooksRequest, node_id=node_id, ids=ids),
             greenlight_pb2.Empty,
             doing="delete webhooks",
             deadline=deadline,
@@ -257,7 +258,7 @@ class SchedulerClient(PairingCalls):
         """A new HMAC secret for one webhook."""
         reply = await self._calls.unary(
             "/scheduler.Scheduler/RotateOutgoingWebhookSecret",
-            scheduler_pb2.RotateOutgoingWebhookSecretRequest(node_id=node_id, webhook_id=webhook_id),
+            message(scheduler_pb2.RotateOutgoingWebhookSecretRequest, node_id=node_id, webhook_id=webhook_id),
             scheduler_pb2.WebhookSecretResponse,
             doing="rotate the webhook's secret",
             deadline=deadline,

@@ -6,7 +6,7 @@ import pytest
 from helpers.grpc_server import Server, serving, unary
 
 from signerd.core.startup import StartupMessage
-from signerd.errors import ProtocolViolation
+from signerd.errors import ProtocolViolation, UsageError
 from signerd.greenlight.pb import greenlight_pb2, scheduler_pb2
 from signerd.greenlight.scheduler import SchedulerClient
 from signerd.greenlight.values import (
@@ -244,3 +244,17 @@ def test_refuses_an_answer_about_another_device(server_certificate, identity):
 def test_answers_with_secrets_do_not_show_them():
     for value in (AddedWebhook(1, "hush"), PairedDevice("d", "c", "hush"), IssuedCertificate("c", "hush")):
         assert "hush" not in repr(value)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda client: client.add_outgoing_webhook(ID, "https://\udcff"),
+        lambda client: client.delete_webhooks(ID, [2**63]),
+        lambda client: client.rotate_outgoing_webhook_secret(ID, -(2**63) - 1),
+        lambda client: client.get_pairing_data("\ud800"),
+    ],
+)
+def test_a_value_that_its_field_cannot_hold_is_a_usage_error(server_certificate, identity, call):
+    with pytest.raises(UsageError, match="does not fit"):
+        answer(server_certificate, identity, "/none", call, b"")

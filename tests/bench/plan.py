@@ -1,0 +1,64 @@
+"""How much of everything one run measures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MEASURES = ("start", "schedule", "approvals", "ecdh", "memory", "trouble", "decrypt", "imports")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Counts, and times in seconds. Rounds take turns: signerd, gl-client, signerd, …"""
+
+    starts: int
+    rounds: int
+    warm_up: int
+    approvals: int
+    ecdh_serial: int
+    ecdh_queued: int
+    outstanding: int
+    idle_seconds: float
+    settle_seconds: float
+    window_seconds: float
+    peer_settle_seconds: float
+    """The peer has no backoff: its first second is as its last."""
+    decrypt_bytes: int
+    decrypt_small_bytes: int
+    decrypt_peer_bytes: int
+    """The peer decrypts in memory, in one piece."""
+
+
+FULL = Plan(
+    starts=15,
+    rounds=3,
+    warm_up=50,
+    approvals=1000,
+    ecdh_serial=1000,
+    ecdh_queued=2000,
+    outstanding=64,
+    idle_seconds=5,
+    settle_seconds=10,
+    window_seconds=20,
+    peer_settle_seconds=10,
+    decrypt_bytes=4 * 10**9,
+    decrypt_small_bytes=10 * 10**6,
+    decrypt_peer_bytes=10**9,
+)
+
+QUICK = Plan(
+    starts=5,
+    rounds=1,
+    warm_up=50,
+    approvals=500,
+    ecdh_serial=500,
+    ecdh_queued=1000,
+    outstanding=64,
+    idle_seconds=5,
+    settle_seconds=10,
+    window_seconds=10,
+    peer_settle_seconds=2,
+    decrypt_bytes=256 * 10**6,
+    decrypt_small_bytes=10 * 10**6,
+    decrypt_peer_bytes=256 * 10**6,
+)
