@@ -108,30 +108,39 @@ def _read_words() -> str:
 
 
 def _show_once(phrase: Secret) -> None:
+    words = phrase.expose().decode("ascii").split()
+    with _terminal() as (keyboard, screen), _own_screen(screen):
+        screen.write("Write these words down, in this order, on paper. They will not be shown again.\n\n")
+        for number, word in enumerate(words, start=1):
+            screen.write(f"  {number:2}. {word}\n")
+        _ask_back(keyboard, screen, words)
+
+
+@contextlib.contextmanager
+def _terminal() -> Iterator[tuple[TextIO, TextIO]]:
+    # The terminal itself: stdout may be a file or a pipe, and words do not go there.
+    path = Path("/dev/tty")
     try:
-        terminal = Path("/dev/tty").open("r+", buffering=1, encoding="utf-8")  # noqa: SIM115
+        with path.open(encoding="utf-8") as keyboard, path.open("w", encoding="utf-8") as screen:
+            yield keyboard, screen
     except OSError as error:
         raise UsageError(
             "new words are shown on a terminal, and there is none",
             hint="run it in a terminal, or pipe words that you made elsewhere to `signerd init --import`",
         ) from error
-    with terminal, _own_screen(terminal):
-        words = phrase.expose().decode("ascii").split()
-        terminal.write("Write these words down, in this order, on paper. They will not be shown again.\n\n")
-        terminal.writelines(f"  {number:2}. {word}\n" for number, word in enumerate(words, start=1))
-        _ask_back(terminal, words)
 
 
-def _ask_back(terminal: TextIO, words: list[str]) -> None:
+def _ask_back(keyboard: TextIO, screen: TextIO, words: list[str]) -> None:
     for number in sorted(secrets.SystemRandom().sample(range(1, len(words) + 1), 2)):
         for _ in range(3):
-            terminal.write(f"\nTo go on, type word {number}: ")
-            answer = terminal.readline()
+            screen.write(f"\nTo go on, type word {number}: ")
+            screen.flush()
+            answer = keyboard.readline()
             if not answer:
                 raise Interrupted("nothing was written")
-            if secrets.compare_digest(answer.strip().lower(), words[number - 1]):
+            if secrets.compare_digest(answer.strip().lower().encode(), words[number - 1].encode()):
                 break
-            terminal.write("That is not it.")
+            screen.write("That is not it.")
         else:
             raise Interrupted("the words were not repeated correctly; nothing was written")
 
@@ -147,6 +156,7 @@ def _own_screen(terminal: TextIO) -> Iterator[None]:
         yield
     finally:
         terminal.write("\x1b[?1049l")
+        terminal.flush()
 
 
 def _adopt(path: Path, settings: Settings, common: dict[str, Any], *, json: bool) -> None:

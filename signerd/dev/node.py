@@ -22,7 +22,7 @@ FIRST_REQUEST_ID = 1000
 HEARTBEAT_REQUEST = verify.HEARTBEAT.to_bytes(2, "big")
 
 
-class RequestRefused(Exception):  # noqa: N818 -- it is the signer's word
+class RequestRefused(Exception):
     """A signer answered with an error; a real node goes on waiting for another answer."""
 
 

@@ -12,7 +12,7 @@ TOMBSTONE = 2**64 - 1
 """The version of a deleted entry; its value is JSON null."""
 
 
-class BadEntry(Exception):  # noqa: N818 -- named for what was sent
+class BadEntry(Exception):
     """An entry that no honest signer sends."""
 
 

@@ -32,7 +32,7 @@ _ROLES: dict[str, Literal["nobody", "developer"]] = {
 }
 
 
-class Refusal(Exception):  # noqa: N818 -- it is an answer, not a failure of ours
+class Refusal(Exception):
     """End the call with a gRPC status."""
 
     def __init__(self, code: grpc.StatusCode, details: str) -> None:

@@ -16,7 +16,7 @@ ECDH, INIT, DERIVE_SECRET, CHECK_PUBKEY, PING, HEARTBEAT = 1, 11, 27, 28, 1000, 
 _HEARTBEAT_SIZE = 109
 
 
-class WrongAnswer(Exception):  # noqa: N818 -- it is what the signer gave
+class WrongAnswer(Exception):
     """A reply that an honest signer of this node does not give."""
 
 

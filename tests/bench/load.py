@@ -80,15 +80,15 @@ async def _approvals(signer: Running, plan: Plan, tally: Tally) -> None:
         if await signer.node.approvals.approve(request) is None:
             raise BenchFailed(f"{signer.contender.name} refused an approval")
 
-    await _one_at_a_time("approvals", signer, tally, ask, asked, plan.warm_up)
+    await _one_at_a_time("approvals", signer, tally, ask, asked, warm_up=plan.warm_up)
 
 
 async def _ecdh(signer: Running, plan: Plan, tally: Tally) -> None:
     head, node = verify.ECDH.to_bytes(2, "big"), signer.node
     serial = [head + node.fresh_point() for _ in range(plan.warm_up + plan.ecdh_serial)]
     queued = [head + node.fresh_point() for _ in range(plan.ecdh_queued)]
-    await _one_at_a_time("ecdh", signer, tally, node.ask, serial, plan.warm_up)
-    await _queued("ecdh queued", signer, tally, node.ask, queued, plan.outstanding)
+    await _one_at_a_time("ecdh", signer, tally, node.ask, serial, warm_up=plan.warm_up)
+    await _queued("ecdh queued", signer, tally, node.ask, queued, outstanding=plan.outstanding)
     node.known.points.clear()
 
 
@@ -98,6 +98,7 @@ async def _one_at_a_time(
     tally: Tally,
     ask: Callable[[T], Awaitable[object]],
     questions: Sequence[T],
+    *,
     warm_up: int,
 ) -> None:
     async def all_of_them() -> None:
@@ -119,6 +120,7 @@ async def _queued(
     tally: Tally,
     ask: Callable[[T], Awaitable[object]],
     questions: Sequence[T],
+    *,
     outstanding: int,
 ) -> None:
     waiting = iter(questions)

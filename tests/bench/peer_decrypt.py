@@ -1,4 +1,4 @@
-"""The reference's decryption of an export, timed: run by the peer's interpreter with an export and a target."""
+"""The reference's decryption of an export, timed; run by the peer's interpreter: SOURCE TARGET SECRET_HEX."""
 
 from __future__ import annotations
 

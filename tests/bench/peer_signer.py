@@ -1,4 +1,4 @@
-"""The reference signer as a process: run by the peer's interpreter with a secret file and a credentials file."""
+"""The reference signer as a process; run by the peer's interpreter: SECRET_FILE CREDENTIALS_FILE."""
 
 from __future__ import annotations
 

@@ -22,13 +22,14 @@ from signerd.greenlight.credentials import Credentials
 
 T = TypeVar("T")
 
+REPOSITORY = Path(__file__).resolve().parent.parent.parent
 STREAM = "SignerRequestsStream"
 PATIENCE = 60.0
 STOP_SECONDS = 10.0
 _PEER_SCRIPT = Path(__file__).with_name("peer_signer.py")
 
 
-class BenchFailed(Exception):  # noqa: N818 -- it is the run that failed
+class BenchFailed(Exception):
     """A signer did not do what is to be measured."""
 
 
@@ -90,7 +91,8 @@ class Running:
         finally:
             ended.cancel()
             waited.cancel()
-        state = f"left with {ended.result()}" if ended.done() and not ended.cancelled() else "did not get there"
+        code = self.process.returncode
+        state = "did not get there in time" if code is None else f"left with {code}"
         tail = self.log.read_text(errors="replace")[-1500:]
         raise BenchFailed(f"{self.contender.name} {state}\n{tail}")
 
@@ -154,7 +156,11 @@ class Rig:
 def python_environment(directory: Path, *, without: tuple[str, ...] = ("PYTHON",)) -> dict[str, str]:
     """Ours, with compiled modules in `directory`: as after an installation, whatever the tree looks like."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(without)}
-    return inherited | {"HOME": str(directory), "PYTHONPYCACHEPREFIX": str(directory / "pycache")}
+    return inherited | {
+        "HOME": str(directory),
+        "PYTHONPATH": str(REPOSITORY),
+        "PYTHONPYCACHEPREFIX": str(directory / "pycache"),
+    }
 
 
 async def _contender(

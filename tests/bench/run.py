@@ -1,4 +1,4 @@
-"""signerd and gl-client's Signer, measured in turn against the same local Greenlight: python tests/bench/run.py
+"""signerd beside gl-client's Signer, in turn, against one local Greenlight: python tests/bench/run.py
 
 Everything happens on loopback, in a temporary directory; gl-client runs in its own interpreter
 ($SIGNERD_PEER_PYTHON, or .venv-peer). The local Greenlight runs in this process, so latencies and rates hold
@@ -16,9 +16,13 @@ import tempfile
 from collections.abc import Collection
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+_TESTS = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(_TESTS), str(_TESTS.parent)]
+os.environ["PYTHONPATH"] = str(_TESTS.parent)  # for the children, where signerd is not installed
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
+# The path has to be set first.
+# ruff: noqa: E402
 import pytest
 from bench import load, offline, timing, trouble
 from bench.plan import FULL, MEASURES, QUICK, Plan
@@ -26,6 +30,7 @@ from bench.rig import Rig, facts
 from bench.table import Row, printed
 from helpers.peer import peer_python
 
+NAMES = f"some of {', '.join(MEASURES)}"
 _ONLINE = {"start", "schedule", "trouble", *load.MEASURES}
 
 
@@ -33,7 +38,7 @@ def main() -> None:
     """Exit status 1 if a target was missed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--quick", action="store_true", help="a tenth of it, in about three minutes")
-    parser.add_argument("--only", nargs="+", choices=MEASURES, default=MEASURES, metavar="NAME", help=_names())
+    parser.add_argument("--only", nargs="+", choices=MEASURES, default=MEASURES, metavar="NAME", help=NAMES)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
     parser.add_argument("--directory", type=Path, help="where to work: on the disk that is to be measured")
     options = parser.parse_args()
@@ -83,10 +88,6 @@ def _told(rows: list[Row]) -> list[Row]:
     for row in rows:
         print("  ".join(row.cells), file=sys.stderr, flush=True)
     return rows
-
-
-def _names() -> str:
-    return f"some of {', '.join(MEASURES)}"
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from bench.plan import Plan
 from bench.rig import Contender, Rig
 from bench.table import Row, below, row
+
 from signerd.dev import verify
 
 _POLL = "GetNodeInfo"
@@ -17,7 +18,7 @@ _HELD_SECONDS = 0.1
 
 
 async def starts(rig: Rig, plan: Plan) -> list[Row]:
-    """From just before fork and exec to SignerRequestsStream at the scheduler. One start each is not counted."""
+    """From just before fork and exec to SignerRequestsStream at the scheduler. First starts do not count."""
     taken: dict[str, list[float]] = {contender.name: [] for contender in rig.contenders}
     for turn in range(1 + plan.starts):
         for contender in rig.contenders:
@@ -29,7 +30,7 @@ async def starts(rig: Rig, plan: Plan) -> list[Row]:
 
 
 async def schedules(rig: Rig, plan: Plan) -> list[Row]:
-    """From before the node's server is started to its first `ecdh` answered, by a signer that waits for it."""
+    """From before the node's server is started to its first `ecdh` answered, by a signer that waits."""
     taken: dict[str, list[float]] = {contender.name: [] for contender in rig.contenders}
     for _ in range(plan.starts):
         for contender in rig.contenders:

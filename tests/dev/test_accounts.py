@@ -6,19 +6,19 @@ from pathlib import Path
 
 import grpc
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from helpers.greenlight import (
     asynchronous,
     challenge_for,
     changed,
     code_of,
     device_stubs,
-    node_keys,
     nobody,
+    node_keys,
     registered,
     registration_request,
     stubs,
 )
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from signerd.dev.local import LocalGreenlight
 from signerd.greenlight.pb import scheduler_pb2 as pb
@@ -72,7 +72,9 @@ async def test_a_deleted_webhook_id_is_not_used_again(tmp_path: Path) -> None:
             assert first != (await called.scheduler.AddOutgoingWebhook(add)).id
 
 
-@pytest.mark.parametrize("uri", ["", "example.com", "ftp://example.com", "https://", "https://[", "javascript:0"])
+@pytest.mark.parametrize(
+    "uri", ["", "example.com", "ftp://example.com", "https://", "https://[", "javascript:0"]
+)
 @asynchronous
 async def test_refuses_a_webhook_that_is_no_web_address(tmp_path: Path, uri: str) -> None:
     async with LocalGreenlight(tmp_path) as greenlight:

@@ -11,7 +11,16 @@ from urllib.parse import urlsplit
 import grpc
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
-from helpers.greenlight import Device, asynchronous, code_of, device_stubs, node_keys, nobody, registered, stubs
+from helpers.greenlight import (
+    Device,
+    asynchronous,
+    code_of,
+    device_stubs,
+    nobody,
+    node_keys,
+    registered,
+    stubs,
+)
 
 from signerd.dev.backend import Settings
 from signerd.dev.exports import encrypt
@@ -34,7 +43,9 @@ async def fetch(
     def request() -> tuple[int, dict[str, str], bytes]:
         where = urlsplit(url)
         context = ssl.create_default_context(cafile=str(greenlight.ca_path))
-        connection = http.client.HTTPSConnection(where.hostname or "", where.port, context=context, timeout=10)
+        connection = http.client.HTTPSConnection(
+            where.hostname or "", where.port, context=context, timeout=10
+        )
         try:
             connection.request(method, where.path, headers=headers or {})
             response = connection.getresponse()

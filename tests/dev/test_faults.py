@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -27,9 +28,8 @@ from signerd.greenlight.pb import greenlight_pb2
 from signerd.greenlight.pb import scheduler_pb2 as pb
 
 
-def node_info(called: Stubs, device: Device) -> grpc.aio.UnaryUnaryCall:
-    call: grpc.aio.UnaryUnaryCall = called.scheduler.GetNodeInfo(pb.NodeInfoRequest(node_id=device.node_id))
-    return call
+def node_info(called: Stubs, device: Device) -> Any:
+    return called.scheduler.GetNodeInfo(pb.NodeInfoRequest(node_id=device.node_id))
 
 
 @pytest.mark.parametrize("status", ["UNAVAILABLE", "UNIMPLEMENTED", "INTERNAL", "RESOURCE_EXHAUSTED"])
@@ -96,7 +96,7 @@ async def test_sends_bytes_that_are_no_protobuf(tmp_path: Path) -> None:
         device = await registered(greenlight)
         async with device_stubs(greenlight, device) as called:
             greenlight.faults.set("GetNodeInfo", Fault(reply=b"\xff\xff"))
-            raw = called._channel.unary_unary("/scheduler.Scheduler/GetNodeInfo")
+            raw: Any = called._channel.unary_unary("/scheduler.Scheduler/GetNodeInfo")
             assert b"\xff\xff" == await raw(b"")
 
 
@@ -116,7 +116,7 @@ async def test_pads_a_message_without_changing_it(tmp_path: Path) -> None:
         device = await registered(greenlight)
         greenlight.faults.set("GetNodeInfo", Fault(pad_to=5_000_000))
         async with device_stubs(greenlight, device) as called:
-            raw = called._channel.unary_unary("/scheduler.Scheduler/GetNodeInfo")
+            raw: Any = called._channel.unary_unary("/scheduler.Scheduler/GetNodeInfo")
             reply = await raw(pb.NodeInfoRequest(node_id=device.node_id).SerializeToString())
             assert len(reply) >= 5_000_000
             assert device.node_id == (await node_info(called, device)).node_id
@@ -157,7 +157,8 @@ async def test_sends_garbage_on_a_stream(tmp_path: Path) -> None:
         node = await greenlight.schedule(device.node_id)
         greenlight.faults.set("StreamHsmRequests", Fault(reply=b"\xff\xff"))
         async with Stubs(node.grpc_uri, ca_pem(greenlight), device.identity) as called:
-            stream = called._channel.unary_stream("/greenlight.Node/StreamHsmRequests")(b"")
+            attach: Any = called._channel.unary_stream("/greenlight.Node/StreamHsmRequests")
+            stream = attach(b"")
             assert b"\xff\xff" == await stream.read()
 
 

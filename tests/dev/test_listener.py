@@ -5,10 +5,20 @@ from __future__ import annotations
 import asyncio
 import socket
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
-from helpers.greenlight import asynchronous, challenge_for, code_of, node_keys, nobody, refusal, registered, stubs
+from helpers.greenlight import (
+    asynchronous,
+    challenge_for,
+    code_of,
+    nobody,
+    node_keys,
+    refusal,
+    registered,
+    stubs,
+)
 
 from signerd.dev.backend import Settings
 from signerd.dev.faults import Fault
@@ -130,7 +140,7 @@ async def test_strict_pings_end_the_connection_of_a_client_that_pings_too_often(
         ]
         target = greenlight.scheduler_uri.removeprefix("https://")
         async with grpc.aio.secure_channel(target, credentials, options=options) as channel:
-            get_node_info = channel.unary_unary(
+            get_node_info: Any = channel.unary_unary(
                 "/scheduler.Scheduler/GetNodeInfo", pb.NodeInfoRequest.SerializeToString
             )
             waiting = get_node_info(pb.NodeInfoRequest(node_id=device.node_id, wait=True))

@@ -19,7 +19,11 @@ from signerd.greenlight.pb import scheduler_pb2 as pb
 async def test_knows_everything_again_after_a_restart(tmp_path: Path) -> None:
     async with LocalGreenlight(tmp_path) as greenlight:
         device = await registered(greenlight)
-        uri, ca, code = greenlight.scheduler_uri, greenlight.ca_path.read_bytes(), greenlight.new_invite_code()
+        uri, ca, code = (
+            greenlight.scheduler_uri,
+            greenlight.ca_path.read_bytes(),
+            greenlight.new_invite_code(),
+        )
         async with device_stubs(greenlight, device) as called:
             add = pb.AddOutgoingWebhookRequest(node_id=device.node_id, uri="https://example.com/")
             await called.scheduler.AddOutgoingWebhook(add)

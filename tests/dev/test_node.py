@@ -10,7 +10,7 @@ from typing import Any
 
 import grpc
 import pytest
-from helpers.greenlight import Device, asynchronous, code_of, node_stubs, nobody, refusal, registered
+from helpers.greenlight import Device, asynchronous, code_of, nobody, node_stubs, refusal, registered
 
 from signerd.core import startup
 from signerd.dev.ledger import Entry
@@ -34,8 +34,9 @@ class HandSigner:
         self.stream = service.StreamHsmRequests(pb.Empty())
 
     async def next(self) -> pb.HsmRequest:
-        request: pb.HsmRequest = await self.stream.read()
+        request = await self.stream.read()
         assert request is not grpc.aio.EOF
+        assert isinstance(request, pb.HsmRequest)
         return request
 
     async def answer(self, request_id: int, raw: bytes = PONG, **fields: Any) -> None:

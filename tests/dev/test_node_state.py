@@ -71,7 +71,9 @@ def test_takes_nothing_of_a_message_with_a_bad_entry(bad: Entry) -> None:
 
 ENTRIES = st.lists(
     st.builds(
-        lambda key, version: Entry(key, version, b"null" if version == TOMBSTONE else str(version).encode(), b""),
+        lambda key, version: Entry(
+            key, version, b"null" if version == TOMBSTONE else str(version).encode(), b""
+        ),
         st.sampled_from("abc"),
         st.sampled_from([0, 1, 2, 2**63, TOMBSTONE - 1, TOMBSTONE]),
     ),
@@ -91,7 +93,9 @@ def test_the_order_of_arrival_does_not_matter(entries: list[Entry], random: obje
 
 
 @given(ENTRIES, ENTRIES)
-def test_what_is_new_since_a_mark_is_what_was_merged_after_it(before: list[Entry], after: list[Entry]) -> None:
+def test_what_is_new_since_a_mark_is_what_was_merged_after_it(
+    before: list[Entry], after: list[Entry]
+) -> None:
     state = state_of()
     state.merge(before)
     mark = state.mark

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -44,11 +44,7 @@ def pair_request() -> pb.PairDeviceRequest:
 def approval(device: Device) -> pb.ApprovePairingRequest:
     timestamp = 1_700_000_000
     signed = (
-        DEVICE_ID.encode()
-        + timestamp.to_bytes(8, "big")
-        + device.node_id
-        + b"phone"
-        + RESTRICTIONS.encode()
+        DEVICE_ID.encode() + timestamp.to_bytes(8, "big") + device.node_id + b"phone" + RESTRICTIONS.encode()
     )
     return pb.ApprovePairingRequest(
         device_id=DEVICE_ID,
@@ -256,10 +252,13 @@ async def test_a_pairing_that_nobody_approves_times_out(tmp_path: Path) -> None:
 
 @asynchronous
 async def test_a_device_waits_once(tmp_path: Path) -> None:
-    async with LocalGreenlight(tmp_path) as greenlight, waiting_phone(greenlight):
-        async with stubs(greenlight, nobody(greenlight)) as anonymous:
-            call = anonymous.pairing.PairDevice(pair_request())
-            assert grpc.StatusCode.ALREADY_EXISTS == await code_of(call)
+    async with (
+        LocalGreenlight(tmp_path) as greenlight,
+        waiting_phone(greenlight),
+        stubs(greenlight, nobody(greenlight)) as anonymous,
+    ):
+        call = anonymous.pairing.PairDevice(pair_request())
+        assert grpc.StatusCode.ALREADY_EXISTS == await code_of(call)
 
 
 @pytest.mark.parametrize(

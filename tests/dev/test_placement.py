@@ -12,8 +12,8 @@ from helpers.greenlight import (
     changed,
     code_of,
     device_stubs,
-    node_keys,
     nobody,
+    node_keys,
     registered,
     startup_messages,
     stubs,
@@ -136,9 +136,13 @@ async def test_upgrade_without_the_deprecated_init_message_keeps_it(tmp_path: Pa
     ids=["version", "no startup messages", "foreign init message", "foreign startup messages", "network"],
 )
 @asynchronous
-async def test_refuses_an_upgrade_to_what_no_node_starts_from(tmp_path: Path, change: dict[str, object]) -> None:
+async def test_refuses_an_upgrade_to_what_no_node_starts_from(
+    tmp_path: Path, change: dict[str, object]
+) -> None:
     async with LocalGreenlight(tmp_path) as greenlight:
         device = await registered(greenlight)
         async with device_stubs(greenlight, device) as called:
-            assert INVALID == await code_of(called.scheduler.MaybeUpgrade(changed(upgrade_request(), **change)))
+            assert INVALID == await code_of(
+                called.scheduler.MaybeUpgrade(changed(upgrade_request(), **change))
+            )
         assert "v25.05" == greenlight.node(device.node_id).registration.version

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,8 +18,8 @@ from helpers.greenlight import (
     changed,
     code_of,
     developer,
-    node_keys,
     nobody,
+    node_keys,
     refusal,
     registered,
     registration_request,
@@ -45,8 +46,6 @@ def fresh_key() -> ec.EllipticCurvePrivateKey:
 
 def spoiled_signature(request_pem: bytes) -> bytes:
     """The request with the last byte of its signature changed."""
-    import base64
-
     lines = request_pem.decode().split("\r\n")
     der = bytearray(base64.b64decode("".join(lines[1:-2])))
     der[-1] ^= 1
@@ -93,7 +92,10 @@ REFUSED: dict[str, tuple[grpc.StatusCode, Callable[[pb.RegistrationRequest], dic
         DENIED,
         lambda _: {"csr": csr.build(fresh_key(), csr.common_name(KEYS.node_id, ""))},
     ),
-    "a certificate request for nobody": (DENIED, lambda _: {"csr": csr.build(fresh_key(), "GL /users/nobody")}),
+    "a certificate request for nobody": (
+        DENIED,
+        lambda _: {"csr": csr.build(fresh_key(), "GL /users/nobody")},
+    ),
     "a certificate request with a bad signature": (DENIED, lambda r: {"csr": spoiled_signature(r.csr)}),
     "an unknown network": (INVALID, lambda _: {"network": "mainnet"}),
     "the keys of another network": (INVALID, lambda _: {"network": "bitcoin"}),
@@ -104,7 +106,10 @@ REFUSED: dict[str, tuple[grpc.StatusCode, Callable[[pb.RegistrationRequest], dic
         INVALID,
         lambda r: {"init_msg": r.init_msg[:36] + OTHER.node_id + r.init_msg[69:]},
     ),
-    "an ext key that the init message does not hold": (INVALID, lambda _: {"bip32_key": OTHER.ext_key("regtest")}),
+    "an ext key that the init message does not hold": (
+        INVALID,
+        lambda _: {"bip32_key": OTHER.ext_key("regtest")},
+    ),
     "five startup messages": (INVALID, lambda r: {"startupmsgs": list(r.startupmsgs)[:5]}),
     "startup messages in another order": (INVALID, lambda r: {"startupmsgs": list(r.startupmsgs)[::-1]}),
     "a startup answer that is no secret": (
@@ -240,7 +245,11 @@ async def test_an_invite_code_registers_one_node(tmp_path: Path) -> None:
         stubs(greenlight, nobody(greenlight)) as anonymous,
     ):
         code = greenlight.new_invite_code()
-        for keys, invite, expected in ((KEYS, "", PRECONDITION), (KEYS, code, None), (OTHER, code, PRECONDITION)):
+        for keys, invite, expected in (
+            (KEYS, "", PRECONDITION),
+            (KEYS, code, None),
+            (OTHER, code, PRECONDITION),
+        ):
             challenge = await challenge_for(anonymous.scheduler, keys)
             request = changed(registration_request(keys, challenge, fresh_key()), invite_code=invite)
             if expected is None:
@@ -273,5 +282,5 @@ async def test_serves_nobody_without_a_certificate_of_its_own_root(tmp_path: Pat
 @asynchronous
 async def test_refuses_bytes_that_are_no_request(tmp_path: Path) -> None:
     async with LocalGreenlight(tmp_path) as greenlight, stubs(greenlight, nobody(greenlight)) as anonymous:
-        garbled = anonymous._channel.unary_unary("/scheduler.Scheduler/GetChallenge")
+        garbled: Any = anonymous._channel.unary_unary("/scheduler.Scheduler/GetChallenge")
         assert INVALID == await code_of(garbled(b"\xff\xff\xff"))

@@ -19,9 +19,9 @@ async def read_on(reader, _writer) -> None:
     await reader.read(100)
 
 
-def fetch(certificate: Issued, identity: Identity, *, name="localhost", behaviour=read_on) -> bytes:
+def fetch(certificate: Issued, identity: Identity, *, name="localhost") -> bytes:
     async def scenario() -> bytes:
-        async with listening(behaviour, server_context(certificate)) as port:
+        async with listening(read_on, server_context(certificate)) as port:
             return await peer_certificate.fetch(
                 Endpoint("localhost", port), identity, server_name=name, seconds=20
             )
@@ -36,18 +36,27 @@ def test_fetches_the_leaf_that_the_server_holds(node_certificate, identity):
 def test_shows_our_own_certificate(node_certificate, identity, keys):
     shown = []
 
-    async def look(reader, writer) -> None:
-        await reader.read(100)
-        subject = dict(pair for (pair,) in writer.get_extra_info("peercert")["subject"])
-        shown.append(subject["commonName"])
+    async def scenario() -> None:
+        looked = asyncio.Event()
 
-    fetch(node_certificate, identity, behaviour=look)
-    assert shown in ([], [f"/users/{keys.node_id.hex()}/default"])
+        async def look(_reader, writer) -> None:
+            subject = dict(pair for (pair,) in writer.get_extra_info("peercert")["subject"])
+            shown.append(subject["commonName"])
+            looked.set()
+
+        async with listening(look, server_context(node_certificate)) as port:
+            await peer_certificate.fetch(
+                Endpoint("localhost", port), identity, server_name="localhost", seconds=20
+            )
+            await asyncio.wait_for(looked.wait(), 20)
+
+    asyncio.run(scenario())
+    assert shown == [f"/users/{keys.node_id.hex()}/default"]
 
 
 def test_refuses_a_certificate_of_another_ca(identity, keys):
     foreign = Authority().issue(f"GL /users/{keys.node_id.hex()}/node")
-    # Ask for no client certificate: the server would refuse ours first.
+    # The server takes our CA's clients, so that ours is the side that refuses.
     stranger = Issued(foreign.chain, foreign.key, identity.ca)
     with pytest.raises(Unavailable, match="its certificate is refused") as failure:
         fetch(stranger, identity)

@@ -116,13 +116,12 @@ async def serving(
         await running.stop(None)
 
 
-def server_context(certificate: Issued, *, ask_for_client: bool = True) -> ssl.SSLContext:
-    """TLS for servers that are not gRPC's own."""
+def server_context(certificate: Issued) -> ssl.SSLContext:
+    """Mutual TLS for servers that are not gRPC's own."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.set_alpn_protocols(["h2"])
-    if ask_for_client:
-        context.load_verify_locations(cadata=certificate.ca.decode())
-        context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(cadata=certificate.ca.decode())
+    context.verify_mode = ssl.CERT_REQUIRED
     with tempfile.NamedTemporaryFile() as file:
         file.write(certificate.chain + certificate.key)
         file.flush()

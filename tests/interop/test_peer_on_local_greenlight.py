@@ -72,7 +72,9 @@ sys.stdin.readline()
 """
 
 
-async def peer(greenlight: LocalGreenlight, script: str, *, credentials: str = "", args: tuple[str, ...] = ()) -> Any:
+async def peer(
+    greenlight: LocalGreenlight, script: str, *, credentials: str = "", args: tuple[str, ...] = ()
+) -> Any:
     """What the script said last; it must end well."""
     arguments = (SECRET.hex(), credentials, *args)
     done = await asyncio.to_thread(run_peer, PRELUDE + script, *arguments, env=greenlight.env)
@@ -119,9 +121,7 @@ async def test_it_registers(tmp_path: Path) -> None:
 async def test_it_reads_its_node_id_from_what_it_was_issued(tmp_path: Path) -> None:
     async with LocalGreenlight(tmp_path) as greenlight:
         creds = await registered_peer(greenlight)
-        answer = await peer(
-            greenlight, "say(node_id=bytes(device().node_id()).hex())", credentials=creds
-        )
+        answer = await peer(greenlight, "say(node_id=bytes(device().node_id()).hex())", credentials=creds)
         assert KEYS.node_id.hex() == answer["node_id"]
 
 
@@ -129,7 +129,8 @@ async def test_it_reads_its_node_id_from_what_it_was_issued(tmp_path: Path) -> N
 async def test_it_finds_its_nobody_identity_in_the_environment(tmp_path: Path) -> None:
     async with LocalGreenlight(tmp_path) as greenlight:
         script = """
-reply = glclient.Scheduler("regtest", Credentials()).register(glclient.Signer(secret, "regtest", Credentials()))
+signer = glclient.Signer(secret, "regtest", Credentials())
+reply = glclient.Scheduler("regtest", Credentials()).register(signer)
 say(cert=reply.device_cert)
 """
         assert "BEGIN CERTIFICATE" in (await peer(greenlight, script))["cert"]
@@ -233,6 +234,7 @@ async def test_its_signer_attaches_and_answers_well(tmp_path: Path) -> None:
         async with running(greenlight, SIGNER, creds):
             node = greenlight.node(KEYS.node_id)
             await node.approvals.attached.wait()
+            await greenlight.calls.reach("GetNodeInfo", 1)
             order = greenlight.calls.order()
             assert order.index("MaybeUpgrade") < order.index("GetNodeInfo")
             await greenlight.schedule(KEYS.node_id)
