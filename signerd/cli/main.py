@@ -55,6 +55,14 @@ class _Verbs(click.Group):
         command: click.Command = getattr(module, name)
         return command
 
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            # The reader went away (`signerd … | head`): that is its right, and nothing to complain of.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return ExitCode.OK
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         del ctx
         with formatter.section("Commands"):
@@ -98,10 +106,6 @@ def main(argv: list[str] | None = None) -> NoReturn:
         _fail(problem, json=wants_json)
     except KeyboardInterrupt:
         _fail(Interrupted("interrupted"), json=wants_json)
-    except BrokenPipeError:
-        # The reader went away (`signerd … | head`): that is its right, and nothing to complain of.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        _leave(ExitCode.OK)
     _leave(outcome if isinstance(outcome, int) else ExitCode.OK)
 
 

@@ -30,7 +30,9 @@ def test_shows_new_words_once_and_keeps_the_secret(signerd, count):
     # The words were on the alternate screen only, which leaves nothing behind.
     after = terminal.shown.rpartition("\x1b[?1049l")[2]
     assert "node id" in after
-    assert not any(re.search(rf"\b{word}\b", after) for word in set(words) - {"node", "secret", "file", "next"})
+    assert not any(
+        re.search(rf"\b{word}\b", after) for word in set(words) - {"node", "secret", "file", "next"}
+    )
 
 
 def test_writes_nothing_when_the_words_are_not_repeated(signerd):
@@ -164,7 +166,12 @@ def test_leaves_a_configuration_that_says_otherwise_as_it_is(signerd):
 
 @pytest.mark.parametrize(
     ("content", "says"),
-    [(b"", "empty"), (bytes(31), "cut short"), (bytes(73), "encrypted"), (bytes(32) + WORDS.encode(), "container")],
+    [
+        (b"", "empty"),
+        (bytes(31), "cut short"),
+        (bytes(73), "encrypted"),
+        (bytes(32) + WORDS.encode(), "container"),
+    ],
 )
 def test_does_not_adopt_what_it_cannot_use_whole(signerd, content, says):
     done = signerd.run("init", "--adopt", glcli_directory(signerd, content))

@@ -17,7 +17,8 @@ HSM = vectors.load("hsm_basic")
 
 def lines_of(cases) -> str:
     return "\n".join(
-        json.dumps({"kind": "pairing", "request": c["signer_request"], "now": PAIRING["made_at"]}) for c in cases
+        json.dumps({"kind": "pairing", "request": c["signer_request"], "now": PAIRING["made_at"]})
+        for c in cases
     )
 
 

@@ -21,8 +21,8 @@ from signerd.dev.verify import WrongAnswer
 from signerd.greenlight.pb import greenlight_pb2 as pb
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
-PING = bytes.fromhex("03e80007") + b"\x00\x02hi"
-PONG = bytes.fromhex("044c0007")
+PING = bytes.fromhex("03e80007") + b"hi\0"
+PONG = bytes.fromhex("044c0007") + b"\0"
 
 
 class HandSigner:

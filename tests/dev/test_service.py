@@ -139,8 +139,8 @@ async def test_steers_nodes_and_their_signers(tmp_path: Path) -> None:
         node = greenlight.node(device.node_id)
         assert node.grpc_uri == placed["grpc_uri"]
         answering = asyncio.create_task(answer_pings(greenlight, device))
-        reply = await send(tmp_path, "ask", raw="03e800070000", node_id=device.node_id.hex())
-        assert {"reply": "044c0007"} == reply
+        reply = await send(tmp_path, "ask", raw="03e8000700", node_id=device.node_id.hex())
+        assert {"reply": "044c000700"} == reply
         with pytest.raises(Rejected, match="not today"):
             await send(tmp_path, "ask", raw="0017")
         rejections = (await send(tmp_path, "rejections"))["rejections"]
@@ -161,7 +161,7 @@ async def answer_pings(greenlight: LocalGreenlight, device: Device) -> None:
                 pong = request.raw[:2] == b"\x03\xe8"
                 answer = greenlight_pb2.HsmResponse(
                     request_id=request.request_id,
-                    raw=b"\x04\x4c\0\x07" if pong else b"",
+                    raw=b"\x04\x4c\0\x07\0" if pong else b"",
                     error="" if pong or request.request_id == 0 else "not today",
                 )
                 await service.RespondHsmRequest(answer)
@@ -215,7 +215,7 @@ async def test_hands_out_invites_and_takes_an_export_payload(tmp_path: Path) -> 
 async def test_answers_a_wrong_command_with_an_error(
     tmp_path: Path, command: str, arguments: dict[str, Any]
 ) -> None:
-    async with steered(tmp_path) as greenlight:
+    async with steered(tmp_path):
         with pytest.raises(Rejected):
             await send(tmp_path, command, **arguments)
         await send(tmp_path, "status")

@@ -35,7 +35,7 @@ RIGHT = {
     "derive_secret": STARTUP[3],
     "check_pubkey, ours": (check_pubkey(7, WALLET_KEY), b"\0\x80\1"),
     "check_pubkey, another's": (check_pubkey(8, WALLET_KEY), b"\0\x80\0"),
-    "ping": (b"\x03\xe8\0\x07\0\0", b"\x04\x4c\0\x07\0\0"),
+    "ping": (b"\x03\xe8\0\x07\0", b"\x04\x4c\0\x07\0"),
     "heartbeat": (b"\x07\xd8", b"\x08\x3c\0\x6d\x40" + bytes(108)),
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime
 import json
 import os
@@ -219,9 +220,13 @@ async def test_asks_before_it_approves_and_takes_no_for_an_answer(tmp_path):
         assert asked.code == 130
         assert w.greenlight.calls.times("ApprovePairing") == []
         phone.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await phone
 
 
-@pytest.mark.parametrize("code", ["", "gl-pairing:", "x", "gl-pairing:04" + "00" * 64, "GL-PAIRING:" + "04" * 65])
+@pytest.mark.parametrize(
+    "code", ["", "gl-pairing:", "x", "gl-pairing:04" + "00" * 64, "GL-PAIRING:" + "04" * 65]
+)
 @asynchronous
 async def test_refuses_a_pairing_code_that_is_none(tmp_path, code):
     async with world(tmp_path) as w:
@@ -241,6 +246,17 @@ async def test_a_paired_device_is_not_paired_over(tmp_path):
 
 
 # What can go wrong
+
+
+def fill(path: Path) -> None:
+    """Write until the disk is full."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT)
+    try:
+        with contextlib.suppress(OSError):
+            while os.write(descriptor, bytes(512)):
+                pass
+    finally:
+        os.close(descriptor)
 
 
 async def failing(w, *arguments: str, code: int, says: str, **env: str) -> None:
@@ -281,7 +297,7 @@ async def test_damaged_credentials_are_an_error_and_stay_as_they_are(tmp_path, c
         path = w.data_dir / "credentials.gfs"
         path.write_bytes(content)
         await failing(w, "schedule", code=77, says="credentials.gfs")
-        await failing(w, "register", code=77, says="signerd recover")
+        await failing(w, "register", code=77, says="credentials.gfs")
         assert content == path.read_bytes()
 
 
@@ -392,13 +408,7 @@ async def test_a_full_disk_leaves_the_credentials_that_were_there(tmp_path):
             for name in ("hsm_secret", "credentials.gfs"):
                 (small / name).write_bytes((w.data_dir / name).read_bytes())
                 (small / name).chmod(0o600)
-            with (small / "filler").open("wb") as filler:
-                try:
-                    while True:
-                        filler.write(bytes(512))
-                        filler.flush()
-                except OSError:
-                    pass
+            fill(small / "filler")
             before = (small / "credentials.gfs").read_bytes()
             done = await w.signerd("recover", SIGNERD_DATA_DIR=str(small))
             assert done.code == 74, done.err

@@ -6,13 +6,32 @@ Secrets are 32 bytes big-endian; points are 33 bytes compressed (SEC 1).
 
 from __future__ import annotations
 
-from coincurve import PrivateKey, PublicKey
-from coincurve.ecdsa import cdata_to_der, deserialize_compact
+import enum
+import hashlib
+import itertools
+
+from coincurve import PrivateKey, PublicKey, PublicKeyXOnly
+from coincurve.ecdsa import cdata_to_der, der_to_cdata, deserialize_compact, serialize_compact
+from coincurve.utils import DEFAULT_NONCE
 
 from signerd.errors import MalformedMessage
 
 ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 POINT_SIZE = 33
+
+_RFC6979 = DEFAULT_NONCE[0]
+_MINUS_ONE = (ORDER - 1).to_bytes(32, "big")
+
+
+class Nonce(enum.Enum):
+    """How the nonce of an ECDSA signature is found. All are RFC 6979 over SHA-256, all give low S."""
+
+    PLAIN = "plain"
+    """The first nonce, whatever r it gives."""
+    LOW_R = "low-r"
+    """Bitcoin Core's search: the plain nonce, then extra data that counts up from 1, until r is below 2^255."""
+    LOW_R_FROM_ZERO = "low-r-from-zero"
+    """Core Lightning's search in hsmd: extra data counts up from 0, so even the first nonce has 32 bytes of it."""
 
 
 def is_secret(secret: bytes) -> bool:
@@ -56,6 +75,53 @@ def sign_recoverable(secret: bytes, digest: bytes) -> bytes:
     return PrivateKey(secret).sign_recoverable(digest, hasher=None)
 
 
+def sign(secret: bytes, digest: bytes, nonce: Nonce) -> bytes:
+    """ECDSA over a 32-byte digest: 64 bytes r || s, low-S, the nonce found as `nonce` says."""
+    if nonce is Nonce.PLAIN:
+        return sign_compact(secret, digest)
+    key = PrivateKey(secret)
+    if nonce is Nonce.LOW_R:
+        signature = key.sign_recoverable(digest, hasher=None)
+        if signature[0] < 0x80:
+            return signature[:64]
+    for counter in itertools.count(0 if nonce is Nonce.LOW_R_FROM_ZERO else 1):  # pragma: no branch
+        # Both write the counter as u32 little-endian and leave the other 28 bytes zero.
+        extra = counter.to_bytes(32, "little")
+        signature = key.sign_recoverable(digest, hasher=None, custom_nonce=(_RFC6979, extra))
+        if signature[0] < 0x80:
+            break
+    return signature[:64]
+
+
+def recover(signature: bytes, digest: bytes) -> bytes:
+    """The 33-byte point whose key made this signature (65 bytes r || s || recid) over a 32-byte digest.
+
+    Raises MalformedMessage if no key can have made it.
+    """
+    try:
+        key = PublicKey.from_signature_and_message(signature, digest, hasher=None)
+    except ValueError as problem:
+        raise MalformedMessage("no public key can be recovered from the signature") from problem
+    return key.format(compressed=True)
+
+
+def to_der(signature: bytes) -> bytes:
+    """A 64-byte r || s signature in DER, 8 to 72 bytes; as witnesses and PSBTs carry it."""
+    return cdata_to_der(deserialize_compact(signature))
+
+
+def from_der(der: bytes) -> bytes:
+    """The 64 bytes r || s of a strict DER signature. Raises MalformedMessage for any other encoding."""
+    try:
+        signature = serialize_compact(der_to_cdata(der))
+    except ValueError as problem:
+        raise MalformedMessage("a signature is not in DER") from problem
+    # The C library forgives some encodings and reads overflowing numbers as zero; consensus does not.
+    if not (is_secret(signature[:32]) and is_secret(signature[32:])) or to_der(signature) != der:
+        raise MalformedMessage("a signature is not in strict DER")
+    return signature
+
+
 def verify_compact(point: bytes, signature: bytes, digest: bytes) -> bool:
     """Whether a 64-byte low-S r || s signature over a 32-byte digest was made by `point`'s key."""
     key = _parse(point)
@@ -71,6 +137,34 @@ def sign_schnorr(secret: bytes, digest: bytes, aux_randomness: bytes) -> bytes:
     return PrivateKey(secret).sign_schnorr(digest, aux_randomness)
 
 
+def verify_schnorr(x_only: bytes, signature: bytes, digest: bytes) -> bool:
+    """Whether the key of a 32-byte x-only point made this BIP 340 signature over a 32-byte digest."""
+    if len(x_only) != 32 or len(signature) != 64 or len(digest) != 32:
+        return False
+    try:
+        return PublicKeyXOnly(x_only).verify(signature, digest)
+    except ValueError:
+        return False
+
+
+def taproot_secret(secret: bytes, merkle_root: bytes = b"") -> bytes:
+    """The private key (32 bytes) of a taproot output whose internal key is that of `secret` (BIP 341).
+
+    `merkle_root` is empty for an output without scripts, as wallets make it.
+    """
+    key = PrivateKey(secret)
+    point = key.public_key.format(compressed=True)
+    # BIP 341 tweaks the key of the point with even y.
+    even = key if point[0] == 2 else key.multiply(_MINUS_ONE)
+    return even.add(_taproot_tweak(point[1:], merkle_root)).secret
+
+
+def taproot_point(point: bytes, merkle_root: bytes = b"") -> bytes:
+    """The x-only output key (32 bytes) for the internal key `point` (33 bytes compressed; BIP 341)."""
+    even = PublicKey(b"\x02" + point[1:])
+    return even.add(_taproot_tweak(point[1:], merkle_root)).format(compressed=True)[1:]
+
+
 def add_to_secret(secret: bytes, tweak: bytes) -> bytes:
     """(secret + tweak) mod n, 32 bytes. Raises ValueError when the result is not a valid key."""
     return PrivateKey(secret).add(tweak).secret
@@ -79,6 +173,31 @@ def add_to_secret(secret: bytes, tweak: bytes) -> bytes:
 def add_to_point(point: bytes, tweak: bytes) -> bytes:
     """point + tweak * G, compressed. Raises ValueError when the result is not a valid point."""
     return PublicKey(point).add(tweak).format(compressed=True)
+
+
+def multiply_secret(secret: bytes, factor: bytes) -> bytes:
+    """secret * factor mod n, 32 bytes. Raises ValueError if either is not in 1 .. n - 1."""
+    return PrivateKey(secret).multiply(factor).secret
+
+
+def multiply_point(point: bytes, factor: bytes) -> bytes:
+    """factor * point, compressed. Raises ValueError if the factor is not in 1 .. n - 1."""
+    return PublicKey(point).multiply(factor).format(compressed=True)
+
+
+def add_points(one: bytes, other: bytes) -> bytes:
+    """The sum of two points, compressed. Raises ValueError when they cancel out."""
+    return PublicKey.combine_keys([PublicKey(one), PublicKey(other)]).format(compressed=True)
+
+
+def tagged_hash(tag: bytes, data: bytes) -> bytes:
+    """BIP 340's hash for one purpose: SHA-256 of the tag's SHA-256, twice, and the data."""
+    head = hashlib.sha256(tag).digest()
+    return hashlib.sha256(head + head + data).digest()
+
+
+def _taproot_tweak(x_only: bytes, merkle_root: bytes) -> bytes:
+    return tagged_hash(b"TapTweak", x_only + merkle_root)
 
 
 def _parse(point: bytes) -> PublicKey | None:

@@ -1,0 +1,78 @@
+"""The command line as a whole: help, exit codes, and what it loads."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import pytest
+from helpers.world import REPOSITORY, environment
+
+from signerd.cli.main import COMMANDS
+from signerd.errors import ExitCode
+
+
+def test_help_lists_every_command_and_every_exit_code(signerd):
+    done = signerd.run("--help")
+    assert done.code == 0
+    for name in COMMANDS:
+        assert re.search(rf"^  {name} ", done.out, re.MULTILINE), name
+    text = " ".join(done.out.split())
+    for code in ExitCode:
+        assert re.search(rf"\b{int(code)}\b", text), code
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_with_the_common_manners(signerd, name):
+    done = signerd.run(name, "--help")
+    assert done.code == 0, done.err
+    assert done.out.startswith("Usage: signerd")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["nonsense"], "No such command"),
+        (["--nonsense"], "No such option"),
+        (["inspect", "nonsense"], "No such command"),
+        (["rune", "decode"], "Missing argument"),
+        (["init", "--words", "13"], "13"),
+        (["run", "--network", "liquid"], "liquid"),
+        (["init", "--import", "--adopt", "x"], "do not go together"),
+    ],
+)
+def test_a_wrong_command_line_leaves_with_64(signerd, arguments, says):
+    done = signerd.run(*arguments)
+    assert done.code == ExitCode.USAGE
+    assert says in done.err
+    assert "Traceback" not in done.err
+
+
+def test_says_its_version(signerd):
+    assert signerd.run("--version").out.startswith("signerd 0.")
+
+
+def test_a_closed_pipe_is_no_error(signerd):
+    signerd.put_secret()
+    command = f"{sys.executable} -m signerd inspect identity | true; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(
+        ["bash", "-c", command], env=environment(signerd.home), capture_output=True, text=True,
+        timeout=30, check=True, cwd=REPOSITORY,
+    )  # fmt: skip
+    assert "Traceback" not in done.stderr
+    assert done.stdout.strip() in ("0", "")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["decrypt-export", "--help"], ["decrypt-export", "nowhere"]])
+def test_help_and_decrypt_export_load_no_network_library(signerd, arguments):
+    script = (
+        "import sys; from signerd.cli.main import main\n"
+        "try: main(sys.argv[1:])\n"
+        "finally: print(sorted(m for m in sys.modules if m.split('.')[0] in ('grpc', 'google')), file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments], env=environment(signerd.home), capture_output=True,
+        text=True, timeout=30, check=False,
+    )  # fmt: skip
+    assert done.stderr.splitlines()[-1] == "[]"
