@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from signerd.core import csr, pairing
 from signerd.core.keys import p256
-from signerd.core.runes import check, restriction
+from signerd.core.runes import check
 from signerd.core.runes.explain import explain
 from signerd.errors import MalformedMessage, Refused
 from signerd.units import NodeId, UnixTime
@@ -38,11 +38,11 @@ def new_device(
 ) -> NewDevice:
     """A request for `key`, bound to it, and narrowed further by `restrictions` (may be empty).
 
-    Raises Refused for a name, and MalformedMessage for restrictions, that a careful signer refuses.
+    Raises Refused for a name or restrictions that a careful signer refuses.
     """
     device_id = p256.public_bytes(key).hex()
     text = f"pubkey={device_id}" + (f"&{restrictions}" if restrictions else "")
-    restriction.parse_restrictions(text)
+    pairing.read_restrictions(text)
     pairing.require_device_name(device_name)
     request = csr.build(key, csr.pairing_common_name(device_name))
     return NewDevice(device_id, request, device_name, description, text)
@@ -73,7 +73,7 @@ def check_request(asked: NewDevice) -> list[str]:
     """
     try:
         request = csr.read(asked.csr)
-        restrictions = restriction.parse_restrictions(asked.restrictions)
+        restrictions = pairing.read_restrictions(asked.restrictions)
     except MalformedMessage as problem:
         raise Refused("pairing-data", f"the new device's request: {problem.message}") from problem
     if request.public_key.hex() != asked.device_id:

@@ -254,9 +254,8 @@ def _approving_rune(approval: PairingApproval, keys: NodeKeys, now: UnixTime) ->
     return approver
 
 
-def _requested(approval: PairingApproval) -> tuple[Restriction, ...]:
-    """The new rune's restrictions, if they can be read in one way only and bind it to the device."""
-    text = approval.restrictions
+def read_restrictions(text: str) -> tuple[Restriction, ...]:
+    """The restrictions of a pairing, if every signer reads them alike. Raises Refused."""
     try:
         # The reference signer splits at every ampersand, also where a backslash stands before it.
         restrictions = tuple(parse_restriction(part) for part in text.split("&"))
@@ -269,6 +268,12 @@ def _requested(approval: PairingApproval) -> tuple[Restriction, ...]:
             "the restrictions hold an escaped ampersand, at which signers disagree",
             hint="pair without ampersands in values",
         )
+    return restrictions
+
+
+def _requested(approval: PairingApproval) -> tuple[Restriction, ...]:
+    """The new rune's restrictions, if they can be read in one way only and bind it to the device."""
+    restrictions = read_restrictions(approval.restrictions)
     first = restrictions[0].alternatives[0]
     if first.field not in FIELDS and first.op != "#" and (holds(first, None) or holds(first, "")):
         # `method/pay` becomes `od/pay`, which forbids nothing, where a relay makes `meth` part of the name.

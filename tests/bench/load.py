@@ -54,9 +54,7 @@ async def measure(rig: Rig, plan: Plan, wanted: Collection[str]) -> list[Row]:
     return _rows(list(tallies.values()), plan, wanted)
 
 
-async def _session(
-    rig: Rig, plan: Plan, contender: Contender, tally: Tally, wanted: Collection[str]
-) -> None:
+async def _session(rig: Rig, plan: Plan, contender: Contender, tally: Tally, wanted: Collection[str]) -> None:
     async with rig.running(contender) as signer:
         await signer.attached()
         await signer.until(signer.node.examine(without=("init",)))

@@ -64,7 +64,9 @@ def test_a_closed_pipe_is_no_error(signerd):
     assert done.stdout.strip() in ("0", "")
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["decrypt-export", "--help"], ["decrypt-export", "nowhere"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["decrypt-export", "--help"], ["decrypt-export", "nowhere"]]
+)
 def test_help_and_decrypt_export_load_no_network_library(signerd, arguments):
     script = (
         "import sys; from signerd.cli.main import main\n"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import datetime
 import signal
 import time
 from pathlib import Path
@@ -12,9 +14,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from helpers.greenlight import asynchronous
 from helpers.world import NODE_ID, world
 
-from signerd.core import device_pairing
+from signerd.core import csr, device_pairing
 from signerd.core.keys import p256
 from signerd.core.keys.node import NodeKeys
+from signerd.dev.certificates import Authority
 from signerd.dev.faults import Fault
 from signerd.dev.node import RequestRefused
 from signerd.greenlight.credentials import Credentials
@@ -114,6 +117,64 @@ async def test_garbage_protobufs_end_neither_stream(tmp_path):
             await w.greenlight.schedule(NODE_ID)
             await daemon.said("garbage", source="node")
             assert not [e for e in daemon.entries if e["event"] == "node-detached"]
+
+
+@asynchronous
+async def test_messages_over_the_limit_end_a_call_and_not_the_daemon(tmp_path):
+    async with world(tmp_path) as w:
+        await w.make_node()
+        env = w.configure("[node]\nmax_message_bytes = 100000\n[scheduler]\nmax_message_bytes = 100000\n")
+        w.greenlight.faults.set("GetNodeInfo", Fault(pad_to=200_000, times=1))
+        w.greenlight.faults.set("StreamHsmRequests", Fault(pad_to=200_000, times=1))
+        async with w.daemon(**env) as daemon:
+            node = await w.greenlight.schedule(NODE_ID)
+            failed = await daemon.said("scheduler-call-failed", call="GetNodeInfo")
+            assert "over the size limit" in failed["reason"]
+            detached = await daemon.said("node-detached")
+            assert "over the size limit" in detached["reason"]
+            assert len(await node.examine()) == 9
+
+
+@asynchronous
+async def test_a_large_state_is_taken(tmp_path):
+    """The reference stops at 4 MiB, and then attaches again and again for ever."""
+    async with world(tmp_path) as w:
+        await w.make_node()
+        w.greenlight.faults.set("StreamHsmRequests", Fault(pad_to=33 * 1024 * 1024, times=1))
+        async with w.daemon() as daemon:
+            node = await w.greenlight.schedule(NODE_ID)
+            await daemon.said("request-answered", message="get_heartbeat (type 2008)")
+            await node.ask(b"\x00\x01" + node.fresh_point())
+            assert w.greenlight.calls.counts()["StreamHsmRequests"] == 1
+
+
+@asynchronous
+async def test_an_expired_certificate_ends_the_start(tmp_path):
+    async with world(tmp_path) as w:
+        await w.make_node()
+        path = w.data_dir / "credentials.gfs"
+        credentials = Credentials.decode(path.read_bytes())
+        key = p256.load_private_key(credentials.key)
+        authority = Authority(w.greenlight.directory / "certificates")
+        expired = authority.device(
+            NODE_ID, csr.build(key, csr.common_name(NODE_ID, "default")), lifetime=datetime.timedelta(days=-1)
+        )
+        path.write_bytes(dataclasses.replace(credentials, cert=expired).encode())
+        async with w.daemon() as daemon:
+            assert await daemon.ended() == 77
+            failed = await daemon.said("failed")
+            assert "expired on" in failed["reason"]
+            assert "signerd recover" in failed["hint"]
+
+
+@asynchronous
+async def test_a_damaged_store_stops_the_start_and_stays_as_it_is(tmp_path):
+    async with world(tmp_path) as w:
+        await w.make_node()
+        (w.data_dir / "signerd.db").write_bytes(b"this is not a database" * 100)
+        async with w.daemon() as daemon:
+            assert await daemon.ended() == 74
+        assert (w.data_dir / "signerd.db").read_bytes() == b"this is not a database" * 100
 
 
 @asynchronous
