@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, ClassVar
 
 from signerd.core.wire import fields
@@ -21,7 +21,23 @@ class EcdhReply:
     """hsmd_ecdh_resp: SHA-256 of the compressed shared point."""
 
     TYPE: ClassVar[int] = 100
-    secret: Annotated[bytes, fields.SECRET]
+    secret: Annotated[bytes, fields.SECRET] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SignMessage:
+    """hsmd_sign_message: what `signmessage` signs with the node's key."""
+
+    TYPE: ClassVar[int] = 23
+    msg: Annotated[bytes, fields.OCTETS]
+
+
+@dataclass(frozen=True, slots=True)
+class SignMessageReply:
+    """hsmd_sign_message_reply."""
+
+    TYPE: ClassVar[int] = 123
+    signature: Annotated[bytes, fields.RECOVERABLE_SIGNATURE]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +53,7 @@ class DeriveSecretReply:
     """hsmd_derive_secret_reply."""
 
     TYPE: ClassVar[int] = 127
-    secret: Annotated[bytes, fields.SECRET]
+    secret: Annotated[bytes, fields.SECRET] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,4 +70,38 @@ class CheckPubKeyReply:
     """hsmd_check_pubkey_reply."""
 
     TYPE: ClassVar[int] = 128
+    ok: Annotated[bool, fields.BOOL]
+
+
+@dataclass(frozen=True, slots=True)
+class Bip137SignMessage:
+    """hsmd_bip137_sign_message: what `signmessagewithkey` signs with a wallet key."""
+
+    TYPE: ClassVar[int] = 45
+    msg: Annotated[bytes, fields.OCTETS]
+    key_index: Annotated[int, fields.U32]
+
+
+@dataclass(frozen=True, slots=True)
+class Bip137SignMessageReply:
+    """hsmd_bip137_sign_message_reply."""
+
+    TYPE: ClassVar[int] = 145
+    signature: Annotated[bytes, fields.RECOVERABLE_SIGNATURE]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckBip86PubKey:
+    """hsmd_check_bip86_pubkey: is this the BIP 86 key m/86'/0'/0'/0/index?"""
+
+    TYPE: ClassVar[int] = 56
+    index: Annotated[int, fields.U32]
+    pubkey: Annotated[bytes, fields.POINT]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckBip86PubKeyReply:
+    """hsmd_check_bip86_pubkey_reply."""
+
+    TYPE: ClassVar[int] = 156
     ok: Annotated[bool, fields.BOOL]

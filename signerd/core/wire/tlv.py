@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from signerd.core.wire.fields import Field, Reader
 from signerd.errors import MalformedMessage
 
 Records = tuple[tuple[int, bytes], ...]
+
+MAX_RECORDS = 64
+"""More than any message defines; a stream of many small records would cost much more than its bytes."""
 
 _SIZES = {0xFD: 2, 0xFE: 4, 0xFF: 8}
 _SMALLEST = {2: 0xFD, 4: 0x1_0000, 8: 0x1_0000_0000}
@@ -39,6 +45,8 @@ def _read(reader: Reader) -> Records:
         kind = read_bigsize(reader)
         if records and kind <= records[-1][0]:
             raise MalformedMessage("TLV types do not ascend")
+        if len(records) == MAX_RECORDS:
+            raise MalformedMessage(f"more than {MAX_RECORDS} TLV records")
         records.append((kind, reader.take(read_bigsize(reader))))
     return tuple(records)
 
@@ -47,5 +55,22 @@ def _write(records: Records) -> bytes:
     return b"".join(write_bigsize(kind) + write_bigsize(len(value)) + value for kind, value in records)
 
 
-STREAM: Field[Records] = Field(read=_read, write=_write)
-"""Takes the rest of the message. Types, even unknown ones, are the handler's to judge."""
+STREAM: Field[Records] = Field(name="tlvs", least=0, read=_read, write=_write)
+"""Takes the rest of the message. Types, even unknown ones, are the handler's to judge: see `values`."""
+
+
+def values(records: Records, known: Mapping[int, Field[Any]]) -> dict[int, Any]:
+    """The records of known types, decoded. Unknown odd types are left out (BOLT 1: it is fine to be odd).
+
+    Raises MalformedMessage for an unknown even type and for a value that is not of its type, whole.
+    """
+    found: dict[int, Any] = {}
+    for kind, value in records:
+        if kind in known:
+            reader = Reader(value)
+            found[kind] = known[kind].read(reader)
+            if reader.left:
+                raise MalformedMessage(f"TLV type {kind}: {reader.left} bytes too many")
+        elif kind % 2 == 0:
+            raise MalformedMessage(f"TLV type {kind} is even and unknown")
+    return found
