@@ -187,8 +187,8 @@ async def test_pairs_a_device_that_shows_a_code(tmp_path):
             await daemon.said("scheduler-stream-open")
             phone = asyncio.create_task(
                 w.signerd(
-                    "pair", "new", "phone", "--description", "mine", "--restrictions", "method^list", "--json",
-                    SIGNERD_DATA_DIR=str(phone_dir),
+                    "pair", "new", "phone", "--description", "mine", "--json",
+                    "--restrictions", "method^list", SIGNERD_DATA_DIR=str(phone_dir),
                 )
             )  # fmt: skip
             await w.greenlight.calls.reach("PairDevice", 1)

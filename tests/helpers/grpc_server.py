@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import ssl
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from typing import Any
 
 import grpc
@@ -14,13 +14,15 @@ import grpc.aio
 
 from helpers.ca import Issued
 
+Context = grpc.aio.ServicerContext[bytes, bytes]
+
 Script = Callable[..., Any]
 
 
 def unary(reply: Callable[[bytes], bytes] | bytes, seen: list[bytes] | None = None) -> Script:
     """Answer with bytes, or with a function of the request's bytes; `seen` collects the requests."""
 
-    async def handle(request: bytes, context: grpc.aio.ServicerContext) -> bytes:
+    async def handle(request: bytes, context: Context) -> bytes:
         del context
         if seen is not None:
             seen.append(request)
@@ -30,7 +32,7 @@ def unary(reply: Callable[[bytes], bytes] | bytes, seen: list[bytes] | None = No
 
 
 def failing(code: grpc.StatusCode, details: str = "", *, calls: list[bytes] | None = None) -> Script:
-    async def handle(request: bytes, context: grpc.aio.ServicerContext) -> bytes:
+    async def handle(request: bytes, context: Context) -> bytes:
         if calls is not None:
             calls.append(request)
         await context.abort(code, details)
@@ -68,14 +70,14 @@ class Server(grpc.GenericRpcHandler):
         return None
 
     def _counted(self, behaviour: Callable[..., Awaitable[bytes]]) -> Callable[..., Awaitable[bytes]]:
-        async def handle(request: bytes, context: grpc.aio.ServicerContext) -> bytes:
+        async def handle(request: bytes, context: Context) -> bytes:
             with self._open():
                 return await behaviour(request, context)
 
         return handle
 
     def _counted_stream(self, behaviour: Callable[..., AsyncIterator[bytes]]) -> Any:
-        async def handle(requests: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[bytes]:
+        async def handle(requests: Any, context: Context) -> AsyncIterator[bytes]:
             with self._open():
                 async for message in behaviour(requests, context):
                     yield message
@@ -83,7 +85,7 @@ class Server(grpc.GenericRpcHandler):
         return handle
 
     @contextlib.contextmanager
-    def _open(self):
+    def _open(self) -> Iterator[None]:
         self.open_calls += 1
         self.idle.clear()
         try:

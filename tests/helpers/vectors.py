@@ -13,4 +13,5 @@ DIRECTORY = Path(__file__).resolve().parent.parent / "vectors"
 @cache
 def load(family: str) -> dict[str, Any]:
     """The whole file of one family, e.g. `load("runes")["cases"]`."""
-    return json.loads((DIRECTORY / f"{family}.json").read_text())
+    content: dict[str, Any] = json.loads((DIRECTORY / f"{family}.json").read_text())
+    return content

@@ -15,8 +15,13 @@ from helpers.peer import peer_process, run_peer
 from helpers.world import NODE_ID, World, world
 
 from signerd.core.keys import mnemonic
+from signerd.core.keys.node import NodeKeys
+from signerd.core.requests import Signed, SigningRequest
 from signerd.core.runes.rune import Rune
+from signerd.core.signer import Signer
+from signerd.dev.local import LocalGreenlight
 from signerd.greenlight.credentials import Credentials
+from signerd.units import NETWORKS, Secret, UnixTime
 
 pytestmark = pytest.mark.interop
 
@@ -199,6 +204,33 @@ say(plain=bytes(glclient.backup_decrypt_with_seed(backup, secret())).hex())
 """
         answer = await peer(w, script, str(path))
         assert answer["plain"] == (tmp_path / "plain").read_bytes().hex()
+
+
+HEARTBEAT = """
+network, secret = sys.argv[2], bytes.fromhex(sys.argv[3])
+creds = glclient.Scheduler(network, nobody()).register(glclient.Signer(secret, network, nobody())).creds
+handle = glclient.Signer(secret, network, Credentials.from_bytes(creds)).run_in_thread()
+say(running=True)
+sys.stdin.readline()
+"""
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@asynchronous
+async def test_both_stand_at_the_same_block(tmp_path, network):
+    """A heartbeat's tip is the block from which a signer would follow the chain; ours is the reference's."""
+    secret = Secret(bytes([NETWORKS.index(network) + 1]) * 32)
+    async with LocalGreenlight(tmp_path) as greenlight:
+        arguments = (str(tmp_path), network, secret.expose().hex())
+        with peer_process(PRELUDE + HEARTBEAT, *arguments, env=greenlight.env) as process:
+            assert process.stdout
+            await asyncio.to_thread(process.stdout.readline)
+            keys = NodeKeys.derive(secret)
+            node = await greenlight.schedule(keys.node_id)
+            theirs = await node.ask(bytes.fromhex("07d8"))
+        ours = Signer(keys, network).handle(SigningRequest(0, bytes.fromhex("07d8")), UnixTime(0))
+        assert isinstance(ours, Signed)
+        assert theirs[-44:-4] == ours.reply[-44:-4]
 
 
 @asynchronous

@@ -31,7 +31,7 @@ _TIPS: dict[Network, Tip] = {
         bytes.fromhex("d62ebf084dfb33496486e661bbadb8215569435cd08d01000000000000000000"), 849700, 1719501924
     ),
     "testnet": Tip(
-        bytes.fromhex("43497fd7f826957108f4a30fd9cec3aeba79972084e90ead01ea330900000000"), 0, 1296688602
+        bytes.fromhex("0a1e484bcb9f810557d2368e53f294ce9ad7add6169f5d24ab03000000000000"), 2862000, 1719509561
     ),
     "signet": Tip(
         bytes.fromhex("f61eee3b63a380a477a063af32b2bbc97c9ff9f01f2c4225e973988108000000"), 0, 1598918400
