@@ -134,7 +134,7 @@ class NodeKeys:
         """65 bytes r || s || recovery id over an invoice: its prefix and its packed data (BOLT 11)."""
         return secp256k1.sign_recoverable(self._node_secret.expose(), hashlib.sha256(hrp + data).digest())
 
-    def sign_bolt12(self, message_name: bytes, field_name: bytes, merkle_root: bytes, tweak: bytes) -> bytes:
+    def sign_bolt12(self, message_name: str, field_name: str, merkle_root: bytes, tweak: bytes) -> bytes:
         """BIP 340 signature (64 bytes) over a BOLT 12 merkle root (hsmd type 25).
 
         With the node key if `tweak` is empty, else with the bolt12 key tweaked by it.
@@ -145,7 +145,7 @@ class NodeKeys:
         return secp256k1.sign_schnorr(secret, bolt12_digest(message_name, field_name, merkle_root), bytes(32))
 
     def sign_bolt12_as_node(
-        self, message_name: bytes, field_name: bytes, merkle_root: bytes, *, label: bytes, tweak: bytes
+        self, message_name: str, field_name: str, merkle_root: bytes, *, label: bytes, tweak: bytes
     ) -> bytes:
         """As `sign_bolt12`, but what is tweaked is the node key, and by the label's secret (hsmd type 41)."""
         secret = self._node_secret.expose()
@@ -192,9 +192,9 @@ def message_digest(message: bytes) -> bytes:
     return double_sha256(LIGHTNING_MESSAGE_TAG + message)
 
 
-def bolt12_digest(message_name: bytes, field_name: bytes, merkle_root: bytes) -> bytes:
+def bolt12_digest(message_name: str, field_name: str, merkle_root: bytes) -> bytes:
     """32 bytes: what a BOLT 12 signature signs."""
-    return secp256k1.tagged_hash(b"lightning" + message_name + field_name, merkle_root)
+    return secp256k1.tagged_hash(f"lightning{message_name}{field_name}".encode(), merkle_root)
 
 
 def double_sha256(data: bytes) -> bytes:

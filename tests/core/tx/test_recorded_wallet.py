@@ -114,9 +114,7 @@ class Wallet:
 def random_witnesses(psbt: Psbt, wallet: Wallet, message) -> set[int]:
     """The inputs whose signature in the reference signer's answer is random: taproot, and the anchor."""
     found = {
-        number
-        for number, item in enumerate(psbt.inputs)
-        if item.spent and is_taproot(item.spent.script)
+        number for number, item in enumerate(psbt.inputs) if item.spent and is_taproot(item.spent.script)
     }
     if message.TYPE == 147:
         key = wallet.node.channel(message.peer_id, message.dbid).basepoints.funding
@@ -172,5 +170,4 @@ def test_signs_the_wallet_inputs_of_real_nodes_and_sessions_as_core_lightning_do
                 ours = wallet.sign(message).serialize()
                 assert ours == codec.decode(bytes.fromhex(step["reply"])).psbt, step.get("what")
                 done[message.TYPE] += 1
-    assert done == {}
-
+    assert done == {7: 67, 147: 20, 149: 30}
