@@ -123,7 +123,12 @@ class Rig:
             contenders = [await _contender("signerd", Path(sys.executable), 1, directory, greenlight)]
             if peer is not None:
                 contenders.append(await _contender("gl-client", peer, 2, directory, greenlight))
-            yield cls(directory, greenlight, contenders)
+            rig = cls(directory, greenlight, contenders)
+            for contender in contenders:
+                # A first start compiles every module, and keeps memory and time for it.
+                async with rig.running(contender) as signer:
+                    await signer.attached()
+            yield rig
 
     @contextlib.asynccontextmanager
     async def running(self, contender: Contender) -> AsyncIterator[Running]:

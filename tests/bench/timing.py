@@ -18,14 +18,12 @@ _HELD_SECONDS = 0.1
 
 
 async def starts(rig: Rig, plan: Plan) -> list[Row]:
-    """From just before fork and exec to SignerRequestsStream at the scheduler. First starts do not count."""
+    """From just before fork and exec to SignerRequestsStream at the scheduler."""
     taken: dict[str, list[float]] = {contender.name: [] for contender in rig.contenders}
-    for turn in range(1 + plan.starts):
+    for _ in range(plan.starts):
         for contender in rig.contenders:
             async with rig.running(contender) as signer:
-                seconds = await signer.streaming() - signer.started
-            if turn:
-                taken[contender.name].append(seconds)
+                taken[contender.name].append(await signer.streaming() - signer.started)
     return _rows("process start to signer stream open", taken, plan.starts)
 
 

@@ -67,7 +67,7 @@ class ChannelKeys:
         return self._secret_of(number)
 
     def is_secret(self, number: int, candidate: bytes) -> bool:
-        """Whether `candidate` is our per-commitment secret of that number, in constant time (hsmd type 22)."""
+        """Whether `candidate` is our per-commitment secret of that number (hsmd type 22)."""
         return hmac.compare_digest(self._secret_of(number), candidate)
 
     def sign_funding(self, digest: bytes, nonce: Nonce) -> bytes:
@@ -92,7 +92,9 @@ class ChannelKeys:
         key = commitment.revocation_secret(self._revocation.expose(), per_commitment_secret)
         return secp256k1.sign(key, digest, nonce)
 
-    def sign_payment(self, digest: bytes, nonce: Nonce, *, per_commitment_point: bytes | None = None) -> bytes:
+    def sign_payment(
+        self, digest: bytes, nonce: Nonce, *, per_commitment_point: bytes | None = None
+    ) -> bytes:
         """64 bytes r || s with our payment key on the peer's commitment.
 
         Its point is given only for channels from before option_static_remotekey.

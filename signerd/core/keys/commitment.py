@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import hmac
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Self
 
 from signerd.core.keys import secp256k1
 from signerd.errors import MalformedMessage, Refused
 
 INDEX_BITS = 48
-FIRST_INDEX = 2**INDEX_BITS - 1
+FIRST_INDEX = (1 << INDEX_BITS) - 1
 """The index of commitment number 0; indices count down."""
 
 MAX_NUMBER = FIRST_INDEX
@@ -86,8 +87,10 @@ def derive_point(basepoint: bytes, per_commitment_point: bytes) -> bytes:
     return secp256k1.add_to_point(basepoint, _hash(per_commitment_point, basepoint))
 
 
+@lru_cache(maxsize=64)
 def derive_secret(base_secret: bytes, per_commitment_point: bytes) -> bytes:
     """The private key to `derive_point`: 32 bytes."""
+    # Remembered, because up to 483 HTLC signatures of one commitment ask for the same key.
     basepoint = secp256k1.public_key(base_secret)
     return secp256k1.add_to_secret(base_secret, _hash(per_commitment_point, basepoint))
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache, partial
 from typing import Self
 
 from signerd.core.keys import bip32, secp256k1
+from signerd.core.keys.channel import ChannelKeys
 from signerd.core.keys.hkdf import hkdf_sha256
+from signerd.core.keys.secp256k1 import Nonce
 from signerd.errors import SecretError
 from signerd.units import Network, NodeId, Secret
 
 SECRET_SIZE = 32
 LIGHTNING_MESSAGE_TAG = b"Lightning Signed Message:"
+BITCOIN_MESSAGE_TAG = b"\x18Bitcoin Signed Message:\n"
 MAX_SIGNED_MESSAGE = 65535
 
 _XPUB = bytes.fromhex("0488b21e")
@@ -24,8 +28,11 @@ class NodeKeys:
     __slots__ = (
         "_account",
         "_account_point",
+        "_bolt12",
+        "_channel",
         "_derived_base",
         "_node_secret",
+        "_wallet_key",
         "bolt12_key",
         "node_id",
         "rune_secret",
@@ -51,7 +58,12 @@ class NodeKeys:
         # Core Lightning's wallet account is m/0/0, both steps normal.
         self._account = root.child(0).child(0)
         self._account_point = self._account.point
-        self.bolt12_key = root.child(bip32.HARDENED + 9735).point
+        self._wallet_key = lru_cache(maxsize=256)(self._account.child)
+        self._bolt12 = root.child(bip32.HARDENED + 9735)
+        self.bolt12_key = self._bolt12.point
+        channel_base = Secret(hkdf_sha256(raw, b"peer seed"))
+        # A thousand channels' keys are a megabyte or two, and save a millisecond on every request.
+        self._channel = lru_cache(maxsize=1024)(partial(ChannelKeys.derive, channel_base))
         self._derived_base = Secret(hkdf_sha256(raw, b"derived secrets"))
         self.rune_secret = Secret(hkdf_sha256(raw, b"gl-commando"))
         self.state_secret = Secret(hkdf_sha256(raw, b"greenlight/state-signing/v1"))
@@ -98,6 +110,70 @@ class NodeKeys:
         """33 bytes: the wallet key m/0/0/index. `index` is below 2^31, else ValueError."""
         return bip32.public_child(self._account_point, self._account.chain_code, index)
 
+    def channel(self, peer_id: bytes, dbid: int) -> ChannelKeys:
+        """Our keys of the channel with a peer (33 bytes) that has this number in the node's database."""
+        return self._channel(peer_id, dbid)
+
+    def sign_wallet(self, index: int, digest: bytes, nonce: Nonce) -> bytes:
+        """64 bytes r || s with the wallet key m/0/0/index over the digest of a transaction input."""
+        return secp256k1.sign(self._wallet_secret(index), digest, nonce)
+
+    def sign_wallet_taproot(self, index: int, digest: bytes) -> bytes:
+        """BIP 340 signature (64 bytes) for the key path of a taproot output of m/0/0/index, without scripts.
+
+        Auxiliary randomness is zero, as Core Lightning's hsmd has it.
+        """
+        secret = secp256k1.taproot_secret(self._wallet_secret(index))
+        return secp256k1.sign_schnorr(secret, digest, bytes(32))
+
+    def sign_gossip(self, signed_part: bytes, nonce: Nonce) -> bytes:
+        """64 bytes r || s with the node key over a gossip message after its signatures (BOLT 7)."""
+        return secp256k1.sign(self._node_secret.expose(), double_sha256(signed_part), nonce)
+
+    def sign_invoice(self, hrp: bytes, data: bytes) -> bytes:
+        """65 bytes r || s || recovery id over an invoice: its prefix and its packed data (BOLT 11)."""
+        return secp256k1.sign_recoverable(self._node_secret.expose(), hashlib.sha256(hrp + data).digest())
+
+    def sign_bolt12(self, message_name: bytes, field_name: bytes, merkle_root: bytes, tweak: bytes) -> bytes:
+        """BIP 340 signature (64 bytes) over a BOLT 12 merkle root (hsmd type 25).
+
+        With the node key if `tweak` is empty, else with the bolt12 key tweaked by it.
+        """
+        secret = self._node_secret.expose()
+        if tweak:
+            secret = _tweaked(self._bolt12.secret, self.bolt12_key, tweak)
+        return secp256k1.sign_schnorr(secret, bolt12_digest(message_name, field_name, merkle_root), bytes(32))
+
+    def sign_bolt12_as_node(
+        self, message_name: bytes, field_name: bytes, merkle_root: bytes, *, label: bytes, tweak: bytes
+    ) -> bytes:
+        """As `sign_bolt12`, but what is tweaked is the node key, and by the label's secret (hsmd type 41)."""
+        secret = self._node_secret.expose()
+        if tweak:
+            secret = _tweaked(secret, self.derived_secret(label), tweak)
+        return secp256k1.sign_schnorr(secret, bolt12_digest(message_name, field_name, merkle_root), bytes(32))
+
+    def sign_lease(self, funding_pubkey: bytes, expiry: int, base_msat: int, proportional: int) -> bytes:
+        """64 bytes r || s over the terms of a lease that we sell (BOLT 2 option_will_fund; hsmd type 26).
+
+        The block height of its end (32 bits), and the most we will charge for forwarding: the base fee
+        (32 bits) and the proportional one in thousandths (16 bits).
+        """
+        terms = expiry.to_bytes(4, "big") + base_msat.to_bytes(4, "big") + proportional.to_bytes(2, "big")
+        digest = hashlib.sha256(b"option_will_fund" + funding_pubkey + terms).digest()
+        return secp256k1.sign_compact(self._node_secret.expose(), digest)
+
+    def sign_bitcoin_message(self, index: int, message: bytes) -> bytes:
+        """65 bytes r || s || recovery id with the wallet key m/0/0/index (BIP 137; hsmd type 45).
+
+        `message` has at most 65535 bytes.
+        """
+        if len(message) > MAX_SIGNED_MESSAGE:
+            raise ValueError("a signed message has at most 65535 bytes")
+        size = bytes([len(message)]) if len(message) < 0xFD else b"\xfd" + len(message).to_bytes(2, "little")
+        digest = double_sha256(BITCOIN_MESSAGE_TAG + size + message)
+        return secp256k1.sign_recoverable(self._wallet_secret(index), digest)
+
     def sign_heartbeat(self, digest: bytes) -> bytes:
         """BIP 340 signature (64 bytes) over a 32-byte digest with the key of m/0/0.
 
@@ -105,10 +181,29 @@ class NodeKeys:
         """
         return secp256k1.sign_schnorr(self._account.secret, digest, bytes(32))
 
+    def _wallet_secret(self, index: int) -> bytes:
+        if not 0 <= index < bip32.HARDENED:
+            raise ValueError("a wallet key has an index below 2^31")
+        return self._wallet_key(index).secret
+
 
 def message_digest(message: bytes) -> bytes:
     """32 bytes: what a Lightning signed message signs."""
-    return hashlib.sha256(hashlib.sha256(LIGHTNING_MESSAGE_TAG + message).digest()).digest()
+    return double_sha256(LIGHTNING_MESSAGE_TAG + message)
+
+
+def bolt12_digest(message_name: bytes, field_name: bytes, merkle_root: bytes) -> bytes:
+    """32 bytes: what a BOLT 12 signature signs."""
+    return secp256k1.tagged_hash(b"lightning" + message_name + field_name, merkle_root)
+
+
+def double_sha256(data: bytes) -> bytes:
+    """32 bytes: SHA-256 of the SHA-256."""
+    return hashlib.sha256(hashlib.sha256(data).digest()).digest()
+
+
+def _tweaked(secret: bytes, base: bytes, tweak: bytes) -> bytes:
+    return secp256k1.add_to_secret(secret, hashlib.sha256(base + tweak).digest())
 
 
 def _node_secret(secret: bytes) -> bytes:

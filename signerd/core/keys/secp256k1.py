@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 import hashlib
 import itertools
+from functools import lru_cache
 
 from coincurve import PrivateKey, PublicKey, PublicKeyXOnly
 from coincurve.ecdsa import cdata_to_der, der_to_cdata, deserialize_compact, serialize_compact
@@ -29,9 +30,9 @@ class Nonce(enum.Enum):
     PLAIN = "plain"
     """The first nonce, whatever r it gives."""
     LOW_R = "low-r"
-    """Bitcoin Core's search: the plain nonce, then extra data that counts up from 1, until r is below 2^255."""
+    """Bitcoin Core's search: plain first, then extra data counting up from 1, until r is below 2^255."""
     LOW_R_FROM_ZERO = "low-r-from-zero"
-    """Core Lightning's search in hsmd: extra data counts up from 0, so even the first nonce has 32 bytes of it."""
+    """The search of Core Lightning's hsmd: extra data counts up from 0, so the first nonce has it too."""
 
 
 def is_secret(secret: bytes) -> bool:
@@ -53,7 +54,7 @@ def require_point(point: bytes, *, what: str) -> bytes:
 
 def public_key(secret: bytes) -> bytes:
     """The 33-byte compressed public key of a 32-byte secret."""
-    return PrivateKey(secret).public_key.format(compressed=True)
+    return _key(secret).public_key.format(compressed=True)
 
 
 def ecdh(secret: bytes, point: bytes) -> bytes:
@@ -62,7 +63,7 @@ def ecdh(secret: bytes, point: bytes) -> bytes:
     Raises MalformedMessage if `point` is not a compressed point.
     """
     require_point(point, what="the ECDH point")
-    return PrivateKey(secret).ecdh(point)
+    return _key(secret).ecdh(point)
 
 
 def sign_compact(secret: bytes, digest: bytes) -> bytes:
@@ -72,14 +73,14 @@ def sign_compact(secret: bytes, digest: bytes) -> bytes:
 
 def sign_recoverable(secret: bytes, digest: bytes) -> bytes:
     """As `sign_compact`, with the recovery id appended: 65 bytes r || s || recid (0..3)."""
-    return PrivateKey(secret).sign_recoverable(digest, hasher=None)
+    return _key(secret).sign_recoverable(digest, hasher=None)
 
 
 def sign(secret: bytes, digest: bytes, nonce: Nonce) -> bytes:
     """ECDSA over a 32-byte digest: 64 bytes r || s, low-S, the nonce found as `nonce` says."""
     if nonce is Nonce.PLAIN:
         return sign_compact(secret, digest)
-    key = PrivateKey(secret)
+    key = _key(secret)
     if nonce is Nonce.LOW_R:
         signature = key.sign_recoverable(digest, hasher=None)
         if signature[0] < 0x80:
@@ -113,7 +114,7 @@ def to_der(signature: bytes) -> bytes:
 def from_der(der: bytes) -> bytes:
     """The 64 bytes r || s of a strict DER signature. Raises MalformedMessage for any other encoding."""
     try:
-        signature = serialize_compact(der_to_cdata(der))
+        signature: bytes = serialize_compact(der_to_cdata(der))
     except ValueError as problem:
         raise MalformedMessage("a signature is not in DER") from problem
     # The C library forgives some encodings and reads overflowing numbers as zero; consensus does not.
@@ -134,7 +135,7 @@ def verify_compact(point: bytes, signature: bytes, digest: bytes) -> bool:
 
 def sign_schnorr(secret: bytes, digest: bytes, aux_randomness: bytes) -> bytes:
     """BIP 340 signature (64 bytes) over a 32-byte digest; `aux_randomness` is 32 bytes."""
-    return PrivateKey(secret).sign_schnorr(digest, aux_randomness)
+    return _key(secret).sign_schnorr(digest, aux_randomness)
 
 
 def verify_schnorr(x_only: bytes, signature: bytes, digest: bytes) -> bool:
@@ -152,7 +153,7 @@ def taproot_secret(secret: bytes, merkle_root: bytes = b"") -> bytes:
 
     `merkle_root` is empty for an output without scripts, as wallets make it.
     """
-    key = PrivateKey(secret)
+    key = _key(secret)
     point = key.public_key.format(compressed=True)
     # BIP 341 tweaks the key of the point with even y.
     even = key if point[0] == 2 else key.multiply(_MINUS_ONE)
@@ -167,7 +168,7 @@ def taproot_point(point: bytes, merkle_root: bytes = b"") -> bytes:
 
 def add_to_secret(secret: bytes, tweak: bytes) -> bytes:
     """(secret + tweak) mod n, 32 bytes. Raises ValueError when the result is not a valid key."""
-    return PrivateKey(secret).add(tweak).secret
+    return _key(secret).add(tweak).secret
 
 
 def add_to_point(point: bytes, tweak: bytes) -> bytes:
@@ -177,7 +178,7 @@ def add_to_point(point: bytes, tweak: bytes) -> bytes:
 
 def multiply_secret(secret: bytes, factor: bytes) -> bytes:
     """secret * factor mod n, 32 bytes. Raises ValueError if either is not in 1 .. n - 1."""
-    return PrivateKey(secret).multiply(factor).secret
+    return _key(secret).multiply(factor).secret
 
 
 def multiply_point(point: bytes, factor: bytes) -> bytes:
@@ -194,6 +195,12 @@ def tagged_hash(tag: bytes, data: bytes) -> bytes:
     """BIP 340's hash for one purpose: SHA-256 of the tag's SHA-256, twice, and the data."""
     head = hashlib.sha256(tag).digest()
     return hashlib.sha256(head + head + data).digest()
+
+
+@lru_cache(maxsize=512)
+def _key(secret: bytes) -> PrivateKey:
+    # Making the object multiplies the generator twice, which costs more than a signature.
+    return PrivateKey(secret)
 
 
 def _taproot_tweak(x_only: bytes, merkle_root: bytes) -> bytes:

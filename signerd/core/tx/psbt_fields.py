@@ -1,0 +1,95 @@
+"""The key types of a PSBT and the form of each (BIP 174, BIP 370, BIP 371)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from signerd.core.tx import script
+from signerd.core.tx.psbt_map import KeyForm
+
+GLOBAL_TX = 0x00
+GLOBAL_XPUB = 0x01
+GLOBAL_TX_VERSION = 0x02
+GLOBAL_FALLBACK_LOCKTIME = 0x03
+GLOBAL_INPUT_COUNT = 0x04
+GLOBAL_OUTPUT_COUNT = 0x05
+GLOBAL_TX_MODIFIABLE = 0x06
+GLOBAL_VERSION = 0xFB
+
+IN_NON_WITNESS_UTXO = 0x00
+IN_WITNESS_UTXO = 0x01
+IN_PARTIAL_SIGNATURE = 0x02
+IN_SIGHASH = 0x03
+IN_REDEEM_SCRIPT = 0x04
+IN_WITNESS_SCRIPT = 0x05
+IN_ORIGIN = 0x06
+IN_FINAL_SCRIPT_SIG = 0x07
+IN_FINAL_WITNESS = 0x08
+IN_PREVIOUS_TXID = 0x0E
+IN_OUTPUT_INDEX = 0x0F
+IN_SEQUENCE = 0x10
+IN_TIME_LOCKTIME = 0x11
+IN_HEIGHT_LOCKTIME = 0x12
+IN_TAP_KEY_SIGNATURE = 0x13
+IN_TAP_ORIGIN = 0x16
+IN_TAP_INTERNAL_KEY = 0x17
+IN_TAP_MERKLE_ROOT = 0x18
+
+OUT_REDEEM_SCRIPT = 0x00
+OUT_WITNESS_SCRIPT = 0x01
+OUT_ORIGIN = 0x02
+OUT_AMOUNT = 0x03
+OUT_SCRIPT = 0x04
+OUT_TAP_INTERNAL_KEY = 0x05
+OUT_TAP_ORIGIN = 0x07
+
+_PLAIN = KeyForm()
+_U32 = KeyForm(value_sizes=(4,))
+_HASH = KeyForm(value_sizes=(32,))
+_ORIGIN = KeyForm(key_sizes=(33, 65), smallest=4, step=4)
+_TAP_ORIGIN = KeyForm(key_sizes=(32,))
+
+GLOBAL_FORMS: Mapping[int, KeyForm] = {
+    GLOBAL_TX: _PLAIN,
+    GLOBAL_XPUB: KeyForm(key_sizes=(78,), smallest=4, step=4),
+    GLOBAL_TX_VERSION: _U32,
+    GLOBAL_FALLBACK_LOCKTIME: _U32,
+    GLOBAL_INPUT_COUNT: _PLAIN,
+    GLOBAL_OUTPUT_COUNT: _PLAIN,
+    GLOBAL_TX_MODIFIABLE: KeyForm(value_sizes=(1,)),
+    GLOBAL_VERSION: _U32,
+}
+INPUT_FORMS: Mapping[int, KeyForm] = {
+    IN_NON_WITNESS_UTXO: _PLAIN,
+    IN_WITNESS_UTXO: _PLAIN,
+    IN_PARTIAL_SIGNATURE: KeyForm(key_sizes=(33, 65)),
+    IN_SIGHASH: _U32,
+    IN_REDEEM_SCRIPT: _PLAIN,
+    IN_WITNESS_SCRIPT: _PLAIN,
+    IN_ORIGIN: _ORIGIN,
+    IN_FINAL_SCRIPT_SIG: _PLAIN,
+    IN_FINAL_WITNESS: _PLAIN,
+    IN_PREVIOUS_TXID: _HASH,
+    IN_OUTPUT_INDEX: _U32,
+    IN_SEQUENCE: _U32,
+    IN_TIME_LOCKTIME: _U32,
+    IN_HEIGHT_LOCKTIME: _U32,
+    IN_TAP_KEY_SIGNATURE: KeyForm(value_sizes=(64, 65)),
+    IN_TAP_ORIGIN: _TAP_ORIGIN,
+    IN_TAP_INTERNAL_KEY: _HASH,
+    IN_TAP_MERKLE_ROOT: _HASH,
+}
+OUTPUT_FORMS: Mapping[int, KeyForm] = {
+    OUT_REDEEM_SCRIPT: _PLAIN,
+    OUT_WITNESS_SCRIPT: _PLAIN,
+    OUT_ORIGIN: _ORIGIN,
+    OUT_AMOUNT: KeyForm(value_sizes=(8,)),
+    OUT_SCRIPT: _PLAIN,
+    OUT_TAP_INTERNAL_KEY: _HASH,
+    OUT_TAP_ORIGIN: _TAP_ORIGIN,
+}
+
+
+def fingerprint(key: bytes) -> bytes:
+    """4 bytes: how a key is named as the root of itself (BIP 32)."""
+    return script.hash160_of(key)[:4]

@@ -1,0 +1,77 @@
+"""Bitcoin's serialisation, read from the front: little-endian numbers, compact sizes, nothing left over."""
+
+from __future__ import annotations
+
+from signerd.errors import MalformedMessage
+
+_SIZES = {0xFD: 2, 0xFE: 4, 0xFF: 8}
+_SMALLEST = {2: 0xFD, 4: 0x1_0000, 8: 0x1_0000_0000}
+
+
+class Reader:
+    """Consumes bytes from the front. Raises MalformedMessage, naming `what`, where they end too early."""
+
+    __slots__ = ("_data", "_position", "_what")
+
+    def __init__(self, data: bytes, what: str) -> None:
+        self._data = data
+        self._position = 0
+        self._what = what
+
+    @property
+    def left(self) -> int:
+        """Bytes that are not read yet."""
+        return len(self._data) - self._position
+
+    def take(self, count: int) -> bytes:
+        """The next `count` bytes."""
+        if count > self.left:
+            raise MalformedMessage(f"{self._what} ends {count - self.left} bytes too early")
+        start, self._position = self._position, self._position + count
+        return self._data[start : self._position]
+
+    def number(self, size: int) -> int:
+        """An unsigned little-endian number of `size` bytes."""
+        return int.from_bytes(self.take(size), "little")
+
+    def compact_size(self) -> int:
+        """A compact size in its shortest form, as Bitcoin Core requires it."""
+        first = self.take(1)[0]
+        if first < 0xFD:
+            return first
+        size = _SIZES[first]
+        value = self.number(size)
+        if value < _SMALLEST[size]:
+            raise MalformedMessage(f"{self._what} has a compact size that is not in its shortest form")
+        return value
+
+    def count(self, smallest: int) -> int:
+        """How many items follow, each of at least `smallest` bytes; refused before anything is allocated."""
+        value = self.compact_size()
+        if value * smallest > self.left:
+            raise MalformedMessage(f"{self._what} announces {value} items in {self.left} bytes")
+        return value
+
+    def octets(self) -> bytes:
+        """A compact size, then that many bytes."""
+        return self.take(self.compact_size())
+
+    def finish(self) -> None:
+        """Raises MalformedMessage if anything is left."""
+        if self.left:
+            raise MalformedMessage(f"{self._what} has {self.left} bytes too many")
+
+
+def compact_size(value: int) -> bytes:
+    """Bitcoin's compact size in its shortest form."""
+    if value < 0xFD:
+        return bytes([value])
+    for prefix, size in _SIZES.items():
+        if value < 1 << (8 * size):
+            return bytes([prefix]) + value.to_bytes(size, "little")
+    raise ValueError("a compact size is below 2^64")
+
+
+def octets(value: bytes) -> bytes:
+    """A compact size, then the bytes."""
+    return compact_size(len(value)) + value
