@@ -5,7 +5,10 @@ from __future__ import annotations
 from signerd.core import handlers
 from signerd.core.keys import secp256k1
 from signerd.core.keys.node import NodeKeys
+from signerd.core.handlers.call import Answer, Call
 from signerd.core.requests import Context, Refusal, Signed, SigningRequest
+from signerd.core.state.book import Book
+from signerd.core.tx.signing import Dialect
 from signerd.core.wire import codec, names
 from signerd.errors import MalformedMessage, Refused
 from signerd.units import Network, UnixTime
@@ -15,22 +18,28 @@ MALFORMED_RULE = "malformed"
 
 
 class Signer:
-    """Answers hsmd requests. Holds keys; owns no clock, no file and no socket."""
+    """Answers hsmd requests. Holds keys; owns no state, no clock, no file and no socket."""
 
-    def __init__(self, keys: NodeKeys, network: Network) -> None:
+    def __init__(self, keys: NodeKeys, network: Network, dialect: Dialect = Dialect.HOSTED) -> None:
         self.keys = keys
         self.network = network
+        self.dialect = dialect
 
-    def handle(self, request: SigningRequest, now: UnixTime) -> Signed | Refusal:
-        """The answer, or why there is none. Never raises for anything that a node can send."""
+    def handle(self, request: SigningRequest, book: Book, now: UnixTime) -> Signed | Refusal:
+        """The answer and what it changes in `book`, or why there is none.
+
+        Never raises for anything that a node can send. Whoever lets the answer go remembers the changes
+        first.
+        """
         try:
-            return Signed(reply=self._handle(request, now))
+            answer = self._handle(request, book, now)
         except Refused as refused:
             return Refusal(refused.rule, refused.message)
         except MalformedMessage as problem:
             return Refusal(MALFORMED_RULE, problem.message, malformed=True)
+        return Signed(codec.encode(answer.reply), answer.changes)
 
-    def _handle(self, request: SigningRequest, now: UnixTime) -> bytes:
+    def _handle(self, request: SigningRequest, book: Book, now: UnixTime) -> Answer:
         number = codec.message_type(request.raw)
         if number == SIGN_MESSAGE:
             # The same operation signs the scheduler's challenges: a node that had it could take the
@@ -43,7 +52,8 @@ class Signer:
         if number not in handlers.ANSWERED:
             raise Refused("unsupported-message", f"this signer cannot answer {names.name_of(number)} yet")
         message = codec.decode(request.raw)
-        return handlers.HANDLERS[type(message)](message, self.keys, self.network, now)
+        call = Call(self.keys, self.network, self.dialect, now, book, request.context)
+        return handlers.HANDLERS[type(message)](message, call)
 
 
 def _check_context(context: Context) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,7 +32,9 @@ class Call:
     def channel_id(self) -> ChannelId:
         """The context's channel. Raises Refused for a message that the main daemon sends without one."""
         if self.context is None or not self.context.dbid:
-            raise Refused("no-channel-context", "this message is about the channel of its context, and has none")
+            raise Refused(
+                "no-channel-context", "this message is about the channel of its context, and has none"
+            )
         return ChannelId(self.context.node_id, self.context.dbid)
 
     def channel(self, channel_id: ChannelId) -> ChannelState:
@@ -56,5 +59,5 @@ class Answer:
     changes: Changes = field(default_factory=Changes)
 
 
-AnyMessage = Any
-"""A wire class; each handler names its own."""
+Handler = Callable[[Any, Call], Answer]
+"""Takes one wire class and the call. Raises Refused or MalformedMessage; pure."""

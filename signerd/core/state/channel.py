@@ -126,7 +126,9 @@ class ChannelState:
     def splice(self, setup: Setup, funding: Funding) -> ChannelState:
         """With one more funding output, all else being as it was."""
         if self.setup is None or setup != self.setup:
-            raise Refused("channel-setup-changed", "a splice changes the funding of a channel and nothing else")
+            raise Refused(
+                "channel-setup-changed", "a splice changes the funding of a channel and nothing else"
+            )
         if funding in self.fundings:
             return self
         if any(known.outpoint == funding.outpoint for known in self.fundings):
@@ -143,7 +145,8 @@ class ChannelState:
             raise Refused("commitment-revoked", f"our commitment {number} is revoked")
         if number > self.next_holder:
             raise Refused(
-                "commitment-skipped", f"our next commitment is {self.next_holder}, and {number} would skip one"
+                "commitment-skipped",
+                f"our next commitment is {self.next_holder}, and {number} would skip one",
             )
         if self.closing:
             raise Refused("channel-closing", "the channel is closing: no new commitment comes after that")
@@ -194,7 +197,9 @@ class ChannelState:
                 f"the peer's next commitment is {self.next_counterparty}, and {number} would skip one",
             )
         if number > self.next_counterparty_revocation + 1:
-            raise Refused("commitment-previous-revoked", f"the peer has not revoked commitment {number - 2} yet")
+            raise Refused(
+                "commitment-previous-revoked", f"the peer has not revoked commitment {number - 2} yet"
+            )
         if self.closing:
             raise Refused("channel-closing", "the channel is closing: no new commitment comes after that")
         return replace(
@@ -231,7 +236,9 @@ class ChannelState:
             # A splice: the commitment in force is signed again for the new output.
             return replace(self, signed=replace(signed, contents=(*signed.contents, (outpoint, content))))
         if number and number <= self.next_counterparty_revocation:
-            raise Refused("commitment-retry-late", f"the peer has revoked {number - 1}: it has {number} already")
+            raise Refused(
+                "commitment-retry-late", f"the peer has revoked {number - 1}: it has {number} already"
+            )
         _once(signed.contents, outpoint, content, "the peer's commitment", number)
         return self
 
