@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 from signerd.core import handlers
+from signerd.core.handlers.call import Answer, Call
 from signerd.core.keys import secp256k1
 from signerd.core.keys.node import NodeKeys
-from signerd.core.handlers.call import Answer, Call
 from signerd.core.requests import Context, Refusal, Signed, SigningRequest
-from signerd.core.state.book import Book
+from signerd.core.state import entries
+from signerd.core.state.book import Book, ChannelId
 from signerd.core.tx.signing import Dialect
 from signerd.core.wire import codec, names
 from signerd.errors import MalformedMessage, Refused
 from signerd.units import Network, UnixTime
 
 SIGN_MESSAGE = 23
+ECDH = 1
 MALFORMED_RULE = "malformed"
 
 
@@ -52,8 +57,37 @@ class Signer:
         if number not in handlers.ANSWERED:
             raise Refused("unsupported-message", f"this signer cannot answer {names.name_of(number)} yet")
         message = codec.decode(request.raw)
+        foreign = _foreign(request, book)
+        _require_ours(message, request.context, book, foreign)
         call = Call(self.keys, self.network, self.dialect, now, book, request.context)
-        return handlers.HANDLERS[type(message)](message, call)
+        answer = handlers.HANDLERS[type(message)](message, call)
+        return replace(answer, changes=replace(answer.changes, foreign=foreign)) if foreign else answer
+
+
+def _foreign(request: SigningRequest, book: Book) -> frozenset[ChannelId]:
+    """Channels of another signer that this request's state entries speak of for the first time."""
+    if not request.entries:
+        return frozenset()
+    return frozenset(
+        channel_id
+        for channel_id in entries.channels_of_others(request.entries)
+        if book.channel(channel_id) is None and not book.is_foreign(channel_id)
+    )
+
+
+def _require_ours(message: Any, context: Context | None, book: Book, foreign: frozenset[ChannelId]) -> None:
+    """Refuse what concerns a channel whose state only another signer knows. Plain ECDH concerns none."""
+    if message.TYPE == ECDH:
+        return
+    concerned = {ChannelId(context.node_id, context.dbid)} if context is not None and context.dbid else set()
+    if (peer_id := getattr(message, "peer_id", None)) is not None:
+        concerned.add(ChannelId(peer_id, message.dbid))
+    for channel_id in concerned:
+        if channel_id in foreign or book.is_foreign(channel_id):
+            raise Refused(
+                "channel-foreign",
+                f"channel {channel_id} was made under another signer, and its state is not known here",
+            )
 
 
 def _check_context(context: Context) -> None:

@@ -16,7 +16,7 @@ MIGRATIONS = (
     ) WITHOUT ROWID, STRICT;
     CREATE INDEX approval_by_expiry ON approval (expires);
     """,
-    # 2: channels (peer id, then dbid big-endian), what funds them, approved payments, the node.
+    # 2: channels (peer id, then dbid big-endian), what funds them, other signers' channels, payments.
     """
     CREATE TABLE channel (id BLOB PRIMARY KEY, state BLOB NOT NULL) STRICT;
     CREATE TABLE funding (
@@ -29,6 +29,7 @@ MIGRATIONS = (
         amount_msat  TEXT NOT NULL,
         expires      INTEGER NOT NULL
     ) WITHOUT ROWID, STRICT;
+    CREATE TABLE foreign_channel (id BLOB PRIMARY KEY) WITHOUT ROWID, STRICT;
     CREATE TABLE node (id INTEGER PRIMARY KEY CHECK (id = 0), state BLOB NOT NULL) STRICT;
     """,
 )
@@ -36,7 +37,7 @@ VERSION = len(MIGRATIONS)
 
 
 def open_store(path: Path) -> sqlite3.Connection:
-    """The store at `path`, made or brought up to date. Raises StateError for a newer one, or sqlite3.Error."""
+    """The store at `path`, made or brought up to date. Raises StateError for a newer one; sqlite3.Error."""
     # 0600 from the first byte: SQLite makes its side files with the mode of the main one.
     path.touch(mode=0o600)
     connection = sqlite3.connect(path, timeout=5)

@@ -22,7 +22,7 @@ CACHED_CHANNELS = 256
 
 
 class StateDb:
-    """The store, and the Book that handlers read. Raises StateError when the disk does not do as it is told."""
+    """The store, and the Book that handlers read. Raises StateError when the disk fails."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -69,6 +69,10 @@ class StateDb:
         row = self._one("SELECT channel FROM funding WHERE outpoint = ?", (outpoint.serialize(),))
         return None if row is None else _channel_id(row[0])
 
+    def is_foreign(self, channel_id: ChannelId) -> bool:
+        """Whether another signer has made this channel, and we do not know its state."""
+        return self._one("SELECT 1 FROM foreign_channel WHERE id = ?", (_key(channel_id),)) is not None
+
     def payment(self, payment_hash: bytes) -> ApprovedPayment | None:
         """An approval, expired or not."""
         row = self._one(
@@ -96,6 +100,10 @@ class StateDb:
                     self._write_channel(channel_id, channel)
                 for payment_hash, payment in changes.payments.items():
                     self._write_payment(payment_hash, payment)
+                self._connection.executemany(
+                    "INSERT OR IGNORE INTO foreign_channel VALUES (?)",
+                    [(_key(channel_id),) for channel_id in changes.foreign],
+                )
                 if changes.node is not None:
                     self._connection.execute(
                         "INSERT OR REPLACE INTO node VALUES (0, ?)", (codec.encode(changes.node),)

@@ -30,6 +30,9 @@ class Book(Protocol):
     def channel(self, channel_id: ChannelId) -> ChannelState | None:
         """None for one that was never seen, or was forgotten."""
 
+    def is_foreign(self, channel_id: ChannelId) -> bool:
+        """Whether another signer has made this channel, and we do not know its state."""
+
     def payment(self, payment_hash: bytes) -> ApprovedPayment | None:
         """An approval, expired or not."""
 
@@ -41,11 +44,13 @@ class Changes:
     channels: Mapping[ChannelId, ChannelState | None] = field(default_factory=dict)
     payments: Mapping[bytes, ApprovedPayment | None] = field(default_factory=dict)
     node: NodeState | None = None
+    foreign: frozenset[ChannelId] = frozenset()
+    """Channels of another signer that were heard of for the first time."""
 
     @property
     def empty(self) -> bool:
         """Whether there is nothing to remember."""
-        return not self.channels and not self.payments and self.node is None
+        return not self.channels and not self.payments and self.node is None and not self.foreign
 
 
 class MemoryBook:
@@ -55,6 +60,10 @@ class MemoryBook:
         self.node = NodeState()
         self.channels: dict[ChannelId, ChannelState] = {}
         self.payments: dict[bytes, ApprovedPayment] = {}
+        self.foreign: set[ChannelId] = set()
+
+    def is_foreign(self, channel_id: ChannelId) -> bool:
+        return channel_id in self.foreign
 
     def channel(self, channel_id: ChannelId) -> ChannelState | None:
         return self.channels.get(channel_id)
@@ -75,3 +84,4 @@ class MemoryBook:
             else:
                 self.payments[payment_hash] = payment
         self.node = changes.node or self.node
+        self.foreign |= changes.foreign
