@@ -33,7 +33,7 @@ class Funding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
-    """What was agreed at the opening. `holder_delay` binds the peer, `counterparty_delay` binds us (blocks)."""
+    """What was agreed at the opening. `holder_delay` binds the peer, `counterparty_delay` us (blocks)."""
 
     is_outbound: bool
     push_msat: int
