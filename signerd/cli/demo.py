@@ -160,7 +160,10 @@ class Demo:
         answer = await self._signerd(greenlight, "export", "--yes", "--json")
         self._say("node exported", "the host will never run it again")
         backup = self._directory / "backup.enc"
-        content = await asyncio.to_thread(_download, answer["url"], greenlight.ca_path)
+        try:
+            content = await asyncio.to_thread(_download, answer["url"], greenlight.ca_path)
+        except OSError as error:
+            raise DemoFailed(f"the backup could not be fetched: {error}") from error
         backup.write_bytes(content)
         self._say("encrypted backup fetched", f"{len(content)} bytes")
         self._expected = greenlight.settings.export_payload

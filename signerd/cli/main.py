@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import traceback
 from typing import Any, NoReturn
 
 import click
@@ -97,16 +98,28 @@ def main(argv: list[str] | None = None) -> NoReturn:
         _leave(stop.exit_code)
     except click.Abort:
         _fail(Interrupted("interrupted"), json=wants_json)
+    except click.exceptions.NoArgsIsHelpError as problem:
+        output.talk(problem.format_message())
+        _leave(ExitCode.USAGE)
     except click.UsageError as problem:
         usage = problem.ctx.command_path if problem.ctx else "signerd"
-        _fail(UsageError(problem.format_message(), hint=f"see `{usage} --help`"), json=wants_json)
+        _fail(UsageError(_plain(problem), hint=f"see `{usage} --help`"), json=wants_json)
     except click.ClickException as problem:
-        _fail(UsageError(problem.format_message()), json=wants_json)
+        _fail(UsageError(_plain(problem)), json=wants_json)
     except SignerdError as problem:
         _fail(problem, json=wants_json)
     except KeyboardInterrupt:
         _fail(Interrupted("interrupted"), json=wants_json)
+    except Exception:  # noqa: BLE001 - whatever else there is, is a bug, and has its own exit code
+        traceback.print_exc()
+        output.talk("this is a bug in signerd; please report it with the lines above")
+        _leave(ExitCode.INTERNAL)
     _leave(outcome if isinstance(outcome, int) else ExitCode.OK)
+
+
+def _plain(problem: click.ClickException) -> str:
+    text = problem.format_message().strip().removesuffix(".")
+    return text[:1].lower() + text[1:]
 
 
 def _fail(problem: SignerdError, *, json: bool) -> NoReturn:

@@ -59,17 +59,23 @@ class Player:
         )
         self._answer_refusals = config.answer_refusals
         self._fresh = fresh
-        self._seen: set[bytes] = set()
+        self._forget()
 
     def play(self, line: str) -> dict[str, Any]:
         """One line in, one document out."""
         try:
             kind, request, now = _parse(line)
             if self._fresh:
-                self._seen.clear()
+                self._forget()
             return self._pairing(request, now) if kind == "pairing" else self._hsm(request, now)
         except MalformedMessage as problem:
             return _outcome("malformed", None, "malformed", problem.message)
+
+    def _forget(self) -> None:
+        from signerd.core.state.book import MemoryBook
+
+        self._seen: set[bytes] = set()
+        self._book = MemoryBook()
 
     def _pairing(self, raw: bytes, now: UnixTime) -> dict[str, Any]:
         from signerd.core import pairing
@@ -88,12 +94,14 @@ class Player:
         return _outcome("signed", response, None, None)
 
     def _hsm(self, raw: bytes, now: UnixTime) -> dict[str, Any]:
-        from signerd.core.requests import Refusal
+        from signerd.core.requests import Refusal, Signed
         from signerd.greenlight import translate
         from signerd.greenlight.pb import greenlight_pb2
 
         request = translate.signing_request(_decode(greenlight_pb2.HsmRequest, raw))
-        outcome = self._signer.handle(request, now)
+        outcome = self._signer.handle(request, self._book, now)
+        if isinstance(outcome, Signed):
+            self._book.apply(outcome.changes)
         response = translate.hsm_response(request.id, outcome).SerializeToString()
         if isinstance(outcome, Refusal):
             verdict = "malformed" if outcome.malformed else "refused"

@@ -32,5 +32,5 @@ def command(**common: Any) -> int:
         Supervisor(settings, keys, log).run()
     except SignerdError as problem:
         log.emit(events.Failed(reason=problem.message, hint=problem.hint, exit_code=int(problem.exit_code)))
-        raise
+        return problem.exit_code
     return ExitCode.OK

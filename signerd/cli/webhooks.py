@@ -35,7 +35,7 @@ def add(*, uri: str, json: bool, **common: Any) -> None:
         f"id      {added.id}\nsecret  {added.secret}",
         json=json,
     )
-    output.talk("keep the secret now: it is not shown again (`webhooks rotate-secret` makes a new one)")
+    output.talk("keep the secret now: it is not shown again (`signerd webhooks rotate-secret` makes a new one)")
 
 
 @command.command("list")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from signerd.core.state.book import Changes
+
 
 @dataclass(frozen=True, slots=True)
 class Context:
@@ -56,10 +58,10 @@ class SigningRequest:
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """The answer: `reply` is an hsmd message, `entries` what changed in the signer's state."""
+    """The answer: `reply` is an hsmd message, `changes` has to be remembered before it leaves."""
 
     reply: bytes = field(repr=False)
-    entries: tuple[Entry, ...] = ()
+    changes: Changes = field(default_factory=Changes, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

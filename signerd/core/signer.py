@@ -2,35 +2,49 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 from signerd.core import handlers
+from signerd.core.handlers.call import Answer, Call
 from signerd.core.keys import secp256k1
 from signerd.core.keys.node import NodeKeys
 from signerd.core.requests import Context, Refusal, Signed, SigningRequest
+from signerd.core.state import entries
+from signerd.core.state.book import Book, ChannelId
+from signerd.core.tx.signing import Dialect
 from signerd.core.wire import codec, names
 from signerd.errors import MalformedMessage, Refused
 from signerd.units import Network, UnixTime
 
 SIGN_MESSAGE = 23
+ECDH = 1
 MALFORMED_RULE = "malformed"
 
 
 class Signer:
-    """Answers hsmd requests. Holds keys; owns no clock, no file and no socket."""
+    """Answers hsmd requests. Holds keys; owns no state, no clock, no file and no socket."""
 
-    def __init__(self, keys: NodeKeys, network: Network) -> None:
+    def __init__(self, keys: NodeKeys, network: Network, dialect: Dialect = Dialect.HOSTED) -> None:
         self.keys = keys
         self.network = network
+        self.dialect = dialect
 
-    def handle(self, request: SigningRequest, now: UnixTime) -> Signed | Refusal:
-        """The answer, or why there is none. Never raises for anything that a node can send."""
+    def handle(self, request: SigningRequest, book: Book, now: UnixTime) -> Signed | Refusal:
+        """The answer and what it changes in `book`, or why there is none.
+
+        Never raises for anything that a node can send. Whoever lets the answer go remembers the changes
+        first.
+        """
         try:
-            return Signed(reply=self._handle(request, now))
+            answer = self._handle(request, book, now)
         except Refused as refused:
             return Refusal(refused.rule, refused.message)
         except MalformedMessage as problem:
             return Refusal(MALFORMED_RULE, problem.message, malformed=True)
+        return Signed(codec.encode(answer.reply), answer.changes)
 
-    def _handle(self, request: SigningRequest, now: UnixTime) -> bytes:
+    def _handle(self, request: SigningRequest, book: Book, now: UnixTime) -> Answer:
         number = codec.message_type(request.raw)
         if number == SIGN_MESSAGE:
             # The same operation signs the scheduler's challenges: a node that had it could take the
@@ -43,7 +57,37 @@ class Signer:
         if number not in handlers.ANSWERED:
             raise Refused("unsupported-message", f"this signer cannot answer {names.name_of(number)} yet")
         message = codec.decode(request.raw)
-        return handlers.HANDLERS[type(message)](message, self.keys, self.network, now)
+        foreign = _foreign(request, book)
+        _require_ours(message, request.context, book, foreign)
+        call = Call(self.keys, self.network, self.dialect, now, book, request.context)
+        answer = handlers.HANDLERS[type(message)](message, call)
+        return replace(answer, changes=replace(answer.changes, foreign=foreign)) if foreign else answer
+
+
+def _foreign(request: SigningRequest, book: Book) -> frozenset[ChannelId]:
+    """Channels of another signer that this request's state entries speak of for the first time."""
+    if not request.entries:
+        return frozenset()
+    return frozenset(
+        channel_id
+        for channel_id in entries.channels_of_others(request.entries)
+        if book.channel(channel_id) is None and not book.is_foreign(channel_id)
+    )
+
+
+def _require_ours(message: Any, context: Context | None, book: Book, foreign: frozenset[ChannelId]) -> None:
+    """Refuse what concerns a channel whose state only another signer knows. Plain ECDH concerns none."""
+    if message.TYPE == ECDH:
+        return
+    concerned = {ChannelId(context.node_id, context.dbid)} if context is not None and context.dbid else set()
+    if (peer_id := getattr(message, "peer_id", None)) is not None:
+        concerned.add(ChannelId(peer_id, message.dbid))
+    for channel_id in concerned:
+        if channel_id in foreign or book.is_foreign(channel_id):
+            raise Refused(
+                "channel-foreign",
+                f"channel {channel_id} was made under another signer, and its state is not known here",
+            )
 
 
 def _check_context(context: Context) -> None:

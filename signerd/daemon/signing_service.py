@@ -24,8 +24,14 @@ class SigningService:
         self._decided = 0
 
     def answer(self, request: SigningRequest) -> Signed | Refusal:
-        """The answer to a node's request. What is answered today needs no memory of it."""
-        return self.signer.handle(request, self._clock.now())
+        """The answer to a node's request; what it changes is on disk before this returns.
+
+        Raises StateError when it cannot be: then nothing was answered.
+        """
+        outcome = self.signer.handle(request, self._store, self._clock.now())
+        if isinstance(outcome, Signed) and not outcome.changes.empty:
+            self._store.commit(outcome.changes)
+        return outcome
 
     def decide_pairing(self, approval: PairingApproval) -> Approved | Denied:
         """The decision on a pairing approval; an approval is on disk before this returns.

@@ -143,6 +143,7 @@ def _sign_issuer(
         .add_extension(x509.BasicConstraints(ca=True, path_length=path_length), critical=True)
         .add_extension(usage, critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(_authority(above.key if above else key), critical=False)
     )
     return builder.sign(above.key if above else key, hashes.SHA256())
 
@@ -162,6 +163,8 @@ def _sign_leaf(
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
+        .add_extension(_authority(issuer.key), critical=False)
     )
     return builder.sign(issuer.key, hashes.SHA256())
 
@@ -215,3 +218,8 @@ def _long_names_allowed() -> Iterator[None]:
 
 def _pem(certificate: x509.Certificate) -> bytes:
     return certificate.public_bytes(serialization.Encoding.PEM)
+
+
+def _authority(key: ec.EllipticCurvePrivateKey) -> x509.AuthorityKeyIdentifier:
+    # Python 3.13 verifies strictly (RFC 5280, 4.2.1.1), and refuses a chain without it.
+    return x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key())

@@ -26,16 +26,7 @@ def hsm_response(request_id: int, outcome: Signed | Refusal) -> greenlight_pb2.H
     """The answer for the wire; a refusal is an `error` text and nothing else."""
     if isinstance(outcome, Refusal):
         return greenlight_pb2.HsmResponse(request_id=request_id, error=str(outcome))
-    return greenlight_pb2.HsmResponse(
-        request_id=request_id,
-        raw=outcome.reply,
-        signer_state=[
-            greenlight_pb2.SignerStateEntry(
-                version=e.version, key=e.key, value=e.value, signature=e.signature
-            )
-            for e in outcome.entries
-        ],
-    )
+    return greenlight_pb2.HsmResponse(request_id=request_id, raw=outcome.reply)
 
 
 def pairing_approval(message: scheduler_pb2.SignerRequest) -> PairingApproval:

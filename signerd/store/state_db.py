@@ -3,32 +3,35 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import OrderedDict
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
+from signerd.core.state import codec
+from signerd.core.state.book import Changes, ChannelId
+from signerd.core.state.channel import ChannelState
+from signerd.core.state.node import ApprovedPayment, NodeState
+from signerd.core.tx.transaction import Outpoint
 from signerd.errors import StateError
+from signerd.store import schema
 from signerd.units import UnixTime
 
-SCHEMA_VERSION = 1
-_SCHEMA = """
-CREATE TABLE approval (
-    digest  BLOB PRIMARY KEY CHECK (length(digest) = 32),
-    expires INTEGER NOT NULL
-) WITHOUT ROWID, STRICT;
-CREATE INDEX approval_by_expiry ON approval (expires);
-"""
+CACHED_CHANNELS = 256
+"""Channels that are kept decoded; the others are a look-up away."""
 
 
 class StateDb:
-    """The store. Every method raises StateError when the disk does not do as it is told."""
+    """The store, and the Book that handlers read. Raises StateError when the disk fails."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._cache: OrderedDict[ChannelId, ChannelState] = OrderedDict()
         try:
-            self._connection = _open(path)
-        except sqlite3.Error as error:
-            raise _state_error(path, error) from error
+            self._connection = schema.open_store(path)
+        except (sqlite3.Error, OSError) as error:
+            raise self._failed(error) from error
+        self._node = self._load_node()
 
     def __enter__(self) -> Self:
         return self
@@ -42,6 +45,41 @@ class StateDb:
         """Flush and let go of the file."""
         self._connection.close()
 
+    # What handlers read
+
+    @property
+    def node(self) -> NodeState:
+        """The node as a whole."""
+        return self._node
+
+    def channel(self, channel_id: ChannelId) -> ChannelState | None:
+        """One channel, None if there is none."""
+        if channel_id in self._cache:
+            self._cache.move_to_end(channel_id)
+            return self._cache[channel_id]
+        row = self._one("SELECT state FROM channel WHERE id = ?", (_key(channel_id),))
+        if row is None:
+            return None
+        channel = codec.decode_channel(row[0])
+        self._keep(channel_id, channel)
+        return channel
+
+    def channel_funded_by(self, outpoint: Outpoint) -> ChannelId | None:
+        """The channel that an output carries, None for any other output."""
+        row = self._one("SELECT channel FROM funding WHERE outpoint = ?", (outpoint.serialize(),))
+        return None if row is None else _channel_id(row[0])
+
+    def is_foreign(self, channel_id: ChannelId) -> bool:
+        """Whether another signer has made this channel, and we do not know its state."""
+        return self._one("SELECT 1 FROM foreign_channel WHERE id = ?", (_key(channel_id),)) is not None
+
+    def payment(self, payment_hash: bytes) -> ApprovedPayment | None:
+        """An approval, expired or not."""
+        row = self._one(
+            "SELECT invoice_hash, amount_msat, expires FROM payment WHERE payment_hash = ?", (payment_hash,)
+        )
+        return None if row is None else ApprovedPayment(row[0], int(row[1]), row[2])
+
     def approvals(self, now: UnixTime) -> dict[bytes, UnixTime]:
         """Digest (32 bytes) → until when to remember it, of the approvals that could still be replayed."""
         try:
@@ -49,54 +87,94 @@ class StateDb:
                 "SELECT digest, expires FROM approval WHERE expires >= ?", (now,)
             ).fetchall()
         except sqlite3.Error as error:
-            raise _state_error(self._path, error) from error
+            raise self._failed(error) from error
         return {digest: UnixTime(expires) for digest, expires in rows}
 
+    # What is remembered; on disk when these return
+
+    def commit(self, changes: Changes) -> None:
+        """All of it or nothing."""
+        try:
+            with self._connection:
+                for channel_id, channel in changes.channels.items():
+                    self._write_channel(channel_id, channel)
+                for payment_hash, payment in changes.payments.items():
+                    self._write_payment(payment_hash, payment)
+                self._connection.executemany(
+                    "INSERT OR IGNORE INTO foreign_channel VALUES (?)",
+                    [(_key(channel_id),) for channel_id in changes.foreign],
+                )
+                if changes.node is not None:
+                    self._connection.execute(
+                        "INSERT OR REPLACE INTO node VALUES (0, ?)", (codec.encode(changes.node),)
+                    )
+        except sqlite3.Error as error:
+            raise self._failed(error) from error
+        # Memory follows the disk, never the other way round.
+        for channel_id, channel in changes.channels.items():
+            if channel is None:
+                self._cache.pop(channel_id, None)
+            else:
+                self._keep(channel_id, channel)
+        self._node = changes.node or self._node
+
     def remember_approval(self, digest: bytes, *, expires: UnixTime, now: UnixTime) -> None:
-        """Remember one approval (and forget the expired). It is on disk when this returns."""
+        """Remember one approval of a pairing (and forget the expired)."""
         try:
             with self._connection:
                 self._connection.execute("DELETE FROM approval WHERE expires < ?", (now,))
                 self._connection.execute("INSERT INTO approval VALUES (?, ?)", (digest, expires))
         except sqlite3.Error as error:
-            raise _state_error(self._path, error) from error
+            raise self._failed(error) from error
 
+    def _write_channel(self, channel_id: ChannelId, channel: ChannelState | None) -> None:
+        key = _key(channel_id)
+        if channel is None:
+            self._connection.execute("DELETE FROM channel WHERE id = ?", (key,))
+            return
+        self._connection.execute("INSERT OR REPLACE INTO channel VALUES (?, ?)", (key, codec.encode(channel)))
+        known = self._cache.get(channel_id)
+        if known is None or known.fundings != channel.fundings:
+            self._connection.executemany(
+                "INSERT OR REPLACE INTO funding VALUES (?, ?)",
+                [(funding.outpoint.serialize(), key) for funding in channel.fundings],
+            )
 
-def _open(path: Path) -> sqlite3.Connection:
-    # 0600 from the first byte: SQLite makes its side files with the mode of the main one.
-    path.touch(mode=0o600)
-    connection = sqlite3.connect(path, timeout=5)
-    try:
-        # WAL with FULL survives a power cut; with NORMAL the last commits may be lost.
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        _require_integrity(connection)
-        _migrate(connection, path)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+    def _write_payment(self, payment_hash: bytes, payment: ApprovedPayment | None) -> None:
+        if payment is None:
+            self._connection.execute("DELETE FROM payment WHERE payment_hash = ?", (payment_hash,))
+            return
+        # Amounts are unsigned 64-bit numbers, SQLite's integers are signed.
+        row = (payment_hash, payment.invoice_hash, str(payment.amount_msat), payment.expires)
+        self._connection.execute("INSERT OR REPLACE INTO payment VALUES (?, ?, ?, ?)", row)
 
+    def _load_node(self) -> NodeState:
+        row = self._one("SELECT state FROM node WHERE id = 0", ())
+        return NodeState() if row is None else codec.decode_node(row[0])
 
-def _require_integrity(connection: sqlite3.Connection) -> None:
-    (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-    if verdict != "ok":
-        raise sqlite3.DatabaseError(str(verdict))
+    def _keep(self, channel_id: ChannelId, channel: ChannelState) -> None:
+        self._cache[channel_id] = channel
+        self._cache.move_to_end(channel_id)
+        while len(self._cache) > CACHED_CHANNELS:
+            self._cache.popitem(last=False)
 
+    def _one(self, query: str, arguments: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        try:
+            row: tuple[Any, ...] | None = self._connection.execute(query, arguments).fetchone()
+        except sqlite3.Error as error:
+            raise self._failed(error) from error
+        return row
 
-def _migrate(connection: sqlite3.Connection, path: Path) -> None:
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version > SCHEMA_VERSION:
-        raise StateError(
-            f"{path} was written by a newer signerd (schema {version}, this one knows {SCHEMA_VERSION})",
-            hint="run the newer signerd; going back would forget what it remembered",
+    def _failed(self, error: sqlite3.Error | OSError) -> StateError:
+        return StateError(
+            f"the store {self._path} failed: {error}",
+            hint="signerd signs nothing without its store; check the disk (space, health, permissions)",
         )
-    if version == 0:
-        connection.executescript(f"BEGIN;{_SCHEMA}PRAGMA user_version = {SCHEMA_VERSION};COMMIT;")
 
 
-def _state_error(path: Path, error: sqlite3.Error) -> StateError:
-    return StateError(
-        f"the store {path} failed: {error}",
-        hint="signerd signs nothing without its store; check the disk (space, health, permissions)",
-    )
+def _key(channel_id: ChannelId) -> bytes:
+    return channel_id.peer_id + channel_id.dbid.to_bytes(8, "big")
+
+
+def _channel_id(key: bytes) -> ChannelId:
+    return ChannelId(key[:-8], int.from_bytes(key[-8:], "big"))

@@ -33,10 +33,10 @@ def test_every_command_has_help_with_the_common_manners(signerd, name):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["nonsense"], "No such command"),
-        (["--nonsense"], "No such option"),
-        (["inspect", "nonsense"], "No such command"),
-        (["rune", "decode"], "Missing argument"),
+        (["nonsense"], "no such command"),
+        (["--nonsense"], "no such option"),
+        (["inspect", "nonsense"], "no such command"),
+        (["rune", "decode"], "missing argument"),
         (["init", "--words", "13"], "13"),
         (["run", "--network", "liquid"], "liquid"),
         (["init", "--import", "--adopt", "x"], "do not go together"),

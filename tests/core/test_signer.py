@@ -14,6 +14,7 @@ from signerd.core import handlers, startup
 from signerd.core.keys.node import NodeKeys
 from signerd.core.requests import Context, Refusal, Signed, SigningRequest
 from signerd.core.signer import Signer
+from signerd.core.state.book import MemoryBook
 from signerd.core.wire import codec, names
 from signerd.units import NETWORKS, Secret, UnixTime
 
@@ -43,7 +44,7 @@ def request_of(step) -> SigningRequest:
 
 @pytest.mark.parametrize(("script", "step"), STEPS)
 def test_answers_as_the_reference_signer_or_refuses_by_name(script, step):
-    outcome = signer_of(script).handle(request_of(step), NOW)
+    outcome = signer_of(script).handle(request_of(step), MemoryBook(), NOW)
     if step["type"] not in handlers.ANSWERED:
         assert isinstance(outcome, Refusal)
     elif step["outcome"] == "reply" and step["should"] != "refuse":
@@ -60,7 +61,7 @@ def test_heartbeat_carries_the_references_tip_and_a_valid_signature():
     for script in vectors.load("hsm_basic")["cases"]:
         step = next(s for s in script["steps"] if s["type"] == HEARTBEAT)
         signer = signer_of(script)
-        outcome = signer.handle(request_of(step), NOW)
+        outcome = signer.handle(request_of(step), MemoryBook(), NOW)
         assert isinstance(outcome, Signed)
         ours, theirs = outcome.reply, bytes.fromhex(step["reply"])
         assert theirs[:5] == ours[:5]
@@ -74,7 +75,7 @@ def test_heartbeat_carries_the_references_tip_and_a_valid_signature():
 @pytest.mark.parametrize("network", NETWORKS)
 def test_a_live_init_gets_the_registered_init_message(network):
     signer = Signer(NodeKeys.derive(Secret(bytes(32))), network)
-    outcome = signer.handle(SigningRequest(1, startup.init_request()), NOW)
+    outcome = signer.handle(SigningRequest(1, startup.init_request()), MemoryBook(), NOW)
     assert isinstance(outcome, Signed)
     assert startup.init_message(signer.keys, network) == outcome.reply
 
@@ -95,7 +96,7 @@ def test_refuses_an_init_that_is_not_for_this_signer(change, rule):
 
     message = dataclasses.replace(codec.decode(startup.init_request()), **change)
     signer = Signer(NodeKeys.derive(Secret(bytes(32))), "regtest")
-    outcome = signer.handle(SigningRequest(1, codec.encode(message)), NOW)
+    outcome = signer.handle(SigningRequest(1, codec.encode(message)), MemoryBook(), NOW)
     assert isinstance(outcome, Refusal)
     assert rule == outcome.rule
 
@@ -103,7 +104,7 @@ def test_refuses_an_init_that_is_not_for_this_signer(change, rule):
 @pytest.mark.parametrize("number", sorted(set(names.NAMES) - handlers.ANSWERED - {23}))
 def test_every_other_message_is_refused_with_its_name(number):
     signer = Signer(NodeKeys.derive(Secret(bytes(32))), "regtest")
-    outcome = signer.handle(SigningRequest(1, number.to_bytes(2, "big") + bytes(40)), NOW)
+    outcome = signer.handle(SigningRequest(1, number.to_bytes(2, "big") + bytes(40)), MemoryBook(), NOW)
     assert isinstance(outcome, Refusal)
     assert outcome.rule == "unsupported-message"
     assert f"{names.NAMES[number]} (type {number})" in outcome.reason
@@ -115,11 +116,11 @@ def test_every_other_message_is_refused_with_its_name(number):
 )
 def test_no_bytes_make_the_door_raise(raw, context):
     signer = Signer(NodeKeys.derive(Secret(bytes(32))), "regtest")
-    assert isinstance(signer.handle(SigningRequest(1, raw, context), NOW), Signed | Refusal)
+    assert isinstance(signer.handle(SigningRequest(1, raw, context), MemoryBook(), NOW), Signed | Refusal)
 
 
 @given(st.sampled_from(sorted(handlers.ANSWERED)), st.binary(max_size=200))
 def test_no_body_makes_the_door_raise(number, body):
     signer = Signer(NodeKeys.derive(Secret(bytes(32))), "regtest")
-    outcome = signer.handle(SigningRequest(1, number.to_bytes(2, "big") + body), NOW)
+    outcome = signer.handle(SigningRequest(1, number.to_bytes(2, "big") + body), MemoryBook(), NOW)
     assert isinstance(outcome, Signed | Refusal)

@@ -19,6 +19,7 @@ from signerd.core.keys.node import NodeKeys
 from signerd.core.requests import Signed, SigningRequest
 from signerd.core.runes.rune import Rune
 from signerd.core.signer import Signer
+from signerd.core.state.book import MemoryBook
 from signerd.dev.local import LocalGreenlight
 from signerd.greenlight.credentials import Credentials
 from signerd.units import NETWORKS, Secret, UnixTime
@@ -228,7 +229,7 @@ async def test_both_stand_at_the_same_block(tmp_path, network):
             keys = NodeKeys.derive(secret)
             node = await greenlight.schedule(keys.node_id)
             theirs = await node.ask(bytes.fromhex("07d8"))
-        ours = Signer(keys, network).handle(SigningRequest(0, bytes.fromhex("07d8")), UnixTime(0))
+        ours = Signer(keys, network).handle(SigningRequest(0, bytes.fromhex("07d8")), MemoryBook(), UnixTime(0))
         assert isinstance(ours, Signed)
         assert theirs[-44:-4] == ours.reply[-44:-4]
 

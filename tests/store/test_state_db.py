@@ -10,8 +10,16 @@ import sys
 
 import pytest
 
+from signerd.core.keys import secp256k1
+from signerd.core.keys.channel import Basepoints
+from signerd.core.state.book import Changes, ChannelId
+from signerd.core.state.channel import ChannelState, Content, Funding, Setup
+from signerd.core.state.node import ApprovedPayment, NodeState
+from signerd.core.tx.htlc import Htlc
+from signerd.core.tx.transaction import Outpoint
 from signerd.errors import StateError
-from signerd.store.state_db import SCHEMA_VERSION, StateDb
+from signerd.store import schema, state_db
+from signerd.store.state_db import StateDb
 from signerd.units import UnixTime
 
 DIGEST, OTHER = b"\x01" * 32, b"\x02" * 32
@@ -62,7 +70,7 @@ def test_refuses_a_file_that_is_no_store(tmp_path, content):
 
 def test_refuses_a_store_of_a_newer_signerd(tmp_path):
     with sqlite3.connect(tmp_path / "db") as connection:
-        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+        connection.execute(f"PRAGMA user_version = {schema.VERSION + 1}")
     connection.close()
     with pytest.raises(StateError, match="newer"):
         StateDb(tmp_path / "db")
@@ -81,3 +89,92 @@ def test_a_directory_in_its_place_is_told(tmp_path):
     (tmp_path / "db").mkdir()
     with pytest.raises(StateError):
         StateDb(tmp_path / "db")
+
+
+PEER = secp256k1.public_key(b"\x05" * 32)
+OUTPOINT = Outpoint(b"\x07" * 32, 1)
+CHANNEL_ID = ChannelId(PEER, 2**64 - 1)
+SETUP = Setup(
+    is_outbound=True, push_msat=0, holder_delay=144, counterparty_delay=145, holder_shutdown_script=b"",
+    holder_shutdown_index=None, counterparty=Basepoints(PEER, PEER, PEER, PEER, PEER),
+    counterparty_shutdown_script=b"", channel_type=bytes.fromhex("401000"),
+)  # fmt: skip
+CONTENT = Content(500_000, 400_000, (Htlc(True, 2**40, b"\x01" * 32, 500),), 253)
+READY = ChannelState().set_up(SETUP, Funding(OUTPOINT, 10**6, PEER))
+LIVING = READY.sign_counterparty(0, PEER, OUTPOINT, CONTENT).validate_holder(0, OUTPOINT, CONTENT)
+
+
+def test_a_channel_comes_back_as_it_was(tmp_path):
+    with StateDb(tmp_path / "db") as store:
+        assert store.channel(CHANNEL_ID) is None
+        store.commit(Changes(channels={CHANNEL_ID: LIVING}))
+        assert LIVING == store.channel(CHANNEL_ID)
+    with StateDb(tmp_path / "db") as store:
+        assert LIVING == store.channel(CHANNEL_ID)
+        assert store.channel_funded_by(OUTPOINT) == CHANNEL_ID
+        assert store.channel_funded_by(Outpoint(b"\x07" * 32, 0)) is None
+        store.commit(Changes(channels={CHANNEL_ID: None}, node=NodeState(forgotten_dbid=7)))
+        assert store.channel(CHANNEL_ID) is None
+    with StateDb(tmp_path / "db") as store:
+        assert store.channel(CHANNEL_ID) is None
+        assert store.node == NodeState(forgotten_dbid=7)
+
+
+def test_payments_come_back_as_they_were(tmp_path):
+    payment = ApprovedPayment(b"\x02" * 32, 2**64 - 1, NOW)
+    with StateDb(tmp_path / "db") as store:
+        store.commit(Changes(payments={DIGEST: payment}))
+    with StateDb(tmp_path / "db") as store:
+        assert payment == store.payment(DIGEST)
+        store.commit(Changes(payments={DIGEST: None}))
+        assert store.payment(DIGEST) is None
+
+
+def test_more_channels_than_are_kept_decoded_are_all_there(tmp_path):
+    count = state_db.CACHED_CHANNELS + 10
+    with StateDb(tmp_path / "db") as store:
+        store.commit(Changes(channels={ChannelId(PEER, n): ChannelState() for n in range(count)}))
+        assert all(store.channel(ChannelId(PEER, n)) == ChannelState() for n in range(count))
+        assert len(store._cache) == state_db.CACHED_CHANNELS
+
+
+def test_memory_is_never_ahead_of_the_disk(tmp_path):
+    with StateDb(tmp_path / "db") as store:
+        store.commit(Changes(channels={CHANNEL_ID: READY}))
+        store._connection.execute("PRAGMA query_only = ON")
+        with pytest.raises(StateError):
+            store.commit(Changes(channels={CHANNEL_ID: LIVING}, node=NodeState(forgotten_dbid=1)))
+        assert READY == store.channel(CHANNEL_ID)
+        assert store.node == NodeState()
+
+
+def test_a_change_is_written_whole_or_not_at_all(tmp_path):
+    other = ChannelId(PEER, 1)
+    with StateDb(tmp_path / "db") as store:
+        store.commit(Changes(channels={other: READY}))
+        broken = {other: LIVING, ChannelId(PEER, 2**70): LIVING}
+        with pytest.raises(OverflowError):
+            store.commit(Changes(channels=broken))
+    with StateDb(tmp_path / "db") as store:
+        assert READY == store.channel(other)
+
+
+def test_the_store_of_the_first_release_is_taken_over(tmp_path):
+    with sqlite3.connect(tmp_path / "db") as connection:
+        connection.executescript(schema.MIGRATIONS[0] + "PRAGMA user_version = 1;")
+        connection.execute("INSERT INTO approval VALUES (?, ?)", (DIGEST, NOW))
+    connection.close()
+    with StateDb(tmp_path / "db") as store:
+        assert {DIGEST: NOW} == store.approvals(NOW)
+        store.commit(Changes(channels={CHANNEL_ID: READY}))
+        assert READY == store.channel(CHANNEL_ID)
+
+
+@pytest.mark.parametrize("state", [b"", b"\x00", b"\x01", b"\x01garbage", b"\x02\x80"])
+def test_a_damaged_channel_is_told_and_never_taken_for_a_new_one(tmp_path, state):
+    with StateDb(tmp_path / "db") as store:
+        store.commit(Changes(channels={CHANNEL_ID: READY}))
+        store._connection.execute("UPDATE channel SET state = ?", (state,))
+        store._connection.commit()
+    with StateDb(tmp_path / "db") as store, pytest.raises(StateError, match="stored value"):
+        store.channel(CHANNEL_ID)

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from types import ModuleType
 from typing import Any
 
 from signerd.core.handlers import identity, session
-from signerd.core.keys.node import NodeKeys
-from signerd.core.wire import identity as wire_identity
-from signerd.core.wire import session as wire_session
-from signerd.units import Network, UnixTime
+from signerd.core.handlers.call import Handler
 
-Handler = Callable[[Any, NodeKeys, Network, UnixTime], bytes]
+FAMILIES: tuple[ModuleType, ...] = (session, identity)
 
 HANDLERS: Mapping[type[Any], Handler] = {
-    wire_session.Init: lambda message, keys, network, _now: session.init(message, keys, network),
-    wire_session.GetHeartbeat: session.heartbeat,
-    wire_identity.Ecdh: lambda message, keys, _network, _now: identity.ecdh(message, keys),
-    wire_identity.DeriveSecret: lambda message, keys, _network, _now: identity.derive_secret(message, keys),
-    wire_identity.CheckPubKey: lambda message, keys, _network, _now: identity.check_pubkey(message, keys),
+    kind: handler for family in FAMILIES for kind, handler in family.HANDLERS.items()
 }
 
 ANSWERED = frozenset(kind.TYPE for kind in HANDLERS)

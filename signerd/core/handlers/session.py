@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from signerd.core import startup
-from signerd.core.keys.node import NodeKeys
-from signerd.core.wire import codec
+from signerd.core.handlers.call import Answer, Call, Handler
 from signerd.core.wire import session as wire
 from signerd.errors import Refused
-from signerd.units import Network, UnixTime
+from signerd.units import Network
 
 OLDEST_VERSION = 5
 """Every Core Lightning since v24.02 offers 5. Version 4 revokes inside another message: not ours."""
@@ -42,7 +43,7 @@ _TIPS: dict[Network, Tip] = {
 }
 
 
-def init(message: wire.Init, keys: NodeKeys, network: Network) -> bytes:
+def init(message: wire.Init, call: Call) -> Answer:
     """hsmd type 114 for the highest version that both sides speak.
 
     Raises Refused for developer secrets, for a passphrase of the node's, and where no version is common.
@@ -65,26 +66,29 @@ def init(message: wire.Init, keys: NodeKeys, network: Network) -> bytes:
             f"the node speaks hsmd versions {message.min_version} to {message.max_version}, "
             f"this signer {OLDEST_VERSION} to {startup.MAX_VERSION}",
         )
-    return codec.encode(
+    return Answer(
         wire.InitReply(
             version=version,
             capabilities=startup.CAPABILITIES,
-            node_id=keys.node_id,
-            ext_key=keys.ext_key(network),
-            bolt12_key=keys.bolt12_key,
+            node_id=call.keys.node_id,
+            ext_key=call.keys.ext_key(call.network),
+            bolt12_key=call.keys.bolt12_key,
         )
     )
 
 
-def heartbeat(message: wire.GetHeartbeat, keys: NodeKeys, network: Network, now: UnixTime) -> bytes:
+def heartbeat(message: wire.GetHeartbeat, call: Call) -> Answer:
     """hsmd type 2108: the signer's tip and time (44 bytes), signed with the key of m/0/0."""
     del message
-    tip = _TIPS[network]
+    tip = _TIPS[call.network]
     beat = (
         tip.block_hash
         + tip.height.to_bytes(4, "big")
         + tip.time.to_bytes(4, "big")
-        + (now & 0xFFFF_FFFF).to_bytes(4, "big")
+        + (call.now & 0xFFFF_FFFF).to_bytes(4, "big")
     )
-    signature = keys.sign_heartbeat(hashlib.sha256(b"vls" + b"heartbeat" + beat).digest())
-    return codec.encode(wire.GetHeartbeatReply(bytes([len(signature)]) + signature + beat))
+    signature = call.keys.sign_heartbeat(hashlib.sha256(b"vls" + b"heartbeat" + beat).digest())
+    return Answer(wire.GetHeartbeatReply(bytes([len(signature)]) + signature + beat))
+
+
+HANDLERS: Mapping[type[Any], Handler] = {wire.Init: init, wire.GetHeartbeat: heartbeat}

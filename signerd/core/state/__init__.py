@@ -1,0 +1,1 @@
+"""What the signer must never forget, as immutable values with legal steps."""

@@ -1,0 +1,87 @@
+"""How a handler sees the state, and what it hands back to be remembered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from signerd.core.state.channel import ChannelState
+from signerd.core.state.node import ApprovedPayment, NodeState
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelId:
+    """A channel as the node names it: the peer (33 bytes) and Core Lightning's database id (64 bits)."""
+
+    peer_id: bytes
+    dbid: int
+
+    def __str__(self) -> str:
+        return f"{self.peer_id.hex()[:16]}…/{self.dbid}"
+
+
+class Book(Protocol):
+    """The state before a request. Looking something up does not depend on how much there is."""
+
+    @property
+    def node(self) -> NodeState: ...
+
+    def channel(self, channel_id: ChannelId) -> ChannelState | None:
+        """None for one that was never seen, or was forgotten."""
+
+    def is_foreign(self, channel_id: ChannelId) -> bool:
+        """Whether another signer has made this channel, and we do not know its state."""
+
+    def payment(self, payment_hash: bytes) -> ApprovedPayment | None:
+        """An approval, expired or not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What is different after a request; None as a value removes. Written in one transaction."""
+
+    channels: Mapping[ChannelId, ChannelState | None] = field(default_factory=dict)
+    payments: Mapping[bytes, ApprovedPayment | None] = field(default_factory=dict)
+    node: NodeState | None = None
+    foreign: frozenset[ChannelId] = frozenset()
+    """Channels of another signer that were heard of for the first time."""
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to remember."""
+        return not self.channels and not self.payments and self.node is None and not self.foreign
+
+
+class MemoryBook:
+    """A state that is kept in memory only: for replays and tests."""
+
+    def __init__(self) -> None:
+        self.node = NodeState()
+        self.channels: dict[ChannelId, ChannelState] = {}
+        self.payments: dict[bytes, ApprovedPayment] = {}
+        self.foreign: set[ChannelId] = set()
+
+    def is_foreign(self, channel_id: ChannelId) -> bool:
+        return channel_id in self.foreign
+
+    def channel(self, channel_id: ChannelId) -> ChannelState | None:
+        return self.channels.get(channel_id)
+
+    def payment(self, payment_hash: bytes) -> ApprovedPayment | None:
+        return self.payments.get(payment_hash)
+
+    def apply(self, changes: Changes) -> None:
+        """Remember."""
+        for channel_id, channel in changes.channels.items():
+            if channel is None:
+                self.channels.pop(channel_id, None)
+            else:
+                self.channels[channel_id] = channel
+        for payment_hash, payment in changes.payments.items():
+            if payment is None:
+                self.payments.pop(payment_hash, None)
+            else:
+                self.payments[payment_hash] = payment
+        self.node = changes.node or self.node
+        self.foreign |= changes.foreign

@@ -1,0 +1,251 @@
+"""One channel, as the signer remembers it: which commitment may be signed, validated, revoked.
+
+1. Everything that decides whether a commitment may be signed, or a secret given away, is in this file.
+2. A step returns a new state or raises Refused. It never does half.
+3. Numbers only go up. Nothing here can be told to go back.
+4. An identical repetition of the last step changes nothing, and so gets the identical answer.
+5. Of each commitment number there is one content for each funding, on the peer's side for ever.
+
+`holder` is us, `counterparty` the peer. The names of the three counters are the reference signer's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from signerd.core.keys import commitment
+from signerd.core.keys.channel import Basepoints
+from signerd.core.keys.commitment import RevokedSecrets
+from signerd.core.tx.channel_type import CommitmentFormat, commitment_format
+from signerd.core.tx.htlc import Htlc
+from signerd.core.tx.transaction import Outpoint
+from signerd.errors import Refused
+
+
+@dataclass(frozen=True, slots=True)
+class Funding:
+    """An output that carries the channel: the first one, and one more for each splice."""
+
+    outpoint: Outpoint
+    value_sat: int
+    counterparty_key: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """What was agreed at the opening. `holder_delay` binds the peer, `counterparty_delay` us (blocks)."""
+
+    is_outbound: bool
+    push_msat: int
+    holder_delay: int
+    counterparty_delay: int
+    holder_shutdown_script: bytes
+    holder_shutdown_index: int | None
+    counterparty: Basepoints
+    counterparty_shutdown_script: bytes
+    channel_type: bytes
+
+    @property
+    def format(self) -> CommitmentFormat:
+        """The shape of its commitments."""
+        return commitment_format(self.channel_type)
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a commitment holds: satoshi, and the HTLCs with an output, from its broadcaster's view."""
+
+    to_broadcaster_sat: int
+    to_other_sat: int
+    htlcs: tuple[Htlc, ...]
+    feerate_per_kw: int
+
+
+Contents = tuple[tuple[Outpoint, Content], ...]
+"""Content by funding."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A commitment of the peer that we signed: its number, the peer's point (33 bytes), its contents."""
+
+    number: int
+    point: bytes
+    contents: Contents
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelState:
+    """A stub until it has a setup; then everything that was signed, validated and revoked.
+
+    next_holder: the number of our next commitment (all below next_holder - 1 are revoked).
+    next_counterparty: the number of the peer's next commitment that we may sign.
+    next_counterparty_revocation: how many of the peer's commitments are revoked.
+    """
+
+    setup: Setup | None = None
+    fundings: tuple[Funding, ...] = ()
+    next_holder: int = 0
+    holder: Contents = ()
+    pending: Contents = ()
+    """Our commitment `next_holder`, validated while its predecessor is not revoked yet."""
+    next_counterparty: int = 0
+    next_counterparty_revocation: int = 0
+    signed: Signed | None = None
+    signed_before: Signed | None = None
+    revoked: RevokedSecrets = field(default_factory=RevokedSecrets, repr=False)
+    closing: bool = False
+    """A mutual close or our own commitment was signed: nothing new comes after it."""
+    published: bool = False
+    """Our own current commitment was signed for the chain: revoking it would give everything away."""
+
+    @property
+    def ready(self) -> Setup:
+        """The setup. Raises Refused for a stub."""
+        if self.setup is None:
+            raise Refused("channel-not-set-up", "the channel has no parameters yet")
+        return self.setup
+
+    def funding(self, outpoint: Outpoint) -> Funding:
+        """The funding that a transaction spends. Raises Refused for an output that is not of this channel."""
+        for funding in self.fundings:
+            if funding.outpoint == outpoint:
+                return funding
+        raise Refused("commitment-funding", f"{outpoint} is not an output that funds this channel")
+
+    # Parameters
+
+    def set_up(self, setup: Setup, funding: Funding) -> ChannelState:
+        """With its parameters, once and for ever; the same again changes nothing."""
+        if self.setup is None:
+            return replace(self, setup=setup, fundings=(funding,))
+        if setup != self.setup or funding not in self.fundings:
+            raise Refused("channel-setup-changed", "the channel is set up already, with other parameters")
+        return self
+
+    def splice(self, setup: Setup, funding: Funding) -> ChannelState:
+        """With one more funding output, all else being as it was."""
+        if self.setup is None or setup != self.setup:
+            raise Refused(
+                "channel-setup-changed", "a splice changes the funding of a channel and nothing else"
+            )
+        if funding in self.fundings:
+            return self
+        if any(known.outpoint == funding.outpoint for known in self.fundings):
+            raise Refused("channel-setup-changed", "this funding output is known with another value or key")
+        return replace(self, fundings=(*self.fundings, funding))
+
+    # Our own commitments
+
+    def validate_holder(self, number: int, outpoint: Outpoint, content: Content) -> ChannelState:
+        """The peer has signed our commitment `number`, and its signatures were verified."""
+        if number + 1 == self.next_holder:
+            return replace(self, holder=_once(self.holder, outpoint, content, "our commitment", number))
+        if number < self.next_holder:
+            raise Refused("commitment-revoked", f"our commitment {number} is revoked")
+        if number > self.next_holder:
+            raise Refused(
+                "commitment-skipped",
+                f"our next commitment is {self.next_holder}, and {number} would skip one",
+            )
+        if self.closing:
+            raise Refused("channel-closing", "the channel is closing: no new commitment comes after that")
+        if number == 0:
+            return replace(self, holder=((outpoint, content),), next_holder=1)
+        # Until the old one is revoked, a reconnection may bring other contents for the new one.
+        others = tuple(item for item in self.pending if item[0] != outpoint)
+        return replace(self, pending=(*others, (outpoint, content)))
+
+    def revoke_holder(self, number: int) -> ChannelState:
+        """Our commitment `number` may be revoked: its successor is validated."""
+        if number + 2 <= self.next_holder:
+            return self
+        if number + 1 != self.next_holder or not self.pending:
+            raise Refused(
+                "revoke-not-validated", f"commitment {number + 1}, which replaces {number}, is not validated"
+            )
+        if self.published:
+            raise Refused("revoke-published", f"our commitment {number} was signed for the chain")
+        return replace(self, holder=self.pending, pending=(), next_holder=number + 2)
+
+    def publish_holder(self, number: int) -> ChannelState:
+        """Our commitment `number` is signed for the chain."""
+        if number + 1 != self.next_holder:
+            raise Refused(
+                "commitment-revoked" if number + 1 < self.next_holder else "commitment-skipped",
+                f"our current commitment is {self.next_holder - 1}, not {number}",
+            )
+        return replace(self, closing=True, published=True)
+
+    def close_mutually(self) -> ChannelState:
+        """A mutual close is signed."""
+        return replace(self, closing=True)
+
+    # The peer's commitments
+
+    def sign_counterparty(
+        self, number: int, point: bytes, outpoint: Outpoint, content: Content
+    ) -> ChannelState:
+        """The peer's commitment `number` is signed: what differs from a signed one is refused for ever."""
+        if number + 1 == self.next_counterparty:
+            return self._sign_again(number, point, outpoint, content)
+        if number < self.next_counterparty:
+            raise Refused("commitment-revoked", f"the peer's commitment {number} is behind, or revoked")
+        if number > self.next_counterparty:
+            raise Refused(
+                "commitment-skipped",
+                f"the peer's next commitment is {self.next_counterparty}, and {number} would skip one",
+            )
+        if number > self.next_counterparty_revocation + 1:
+            raise Refused(
+                "commitment-previous-revoked", f"the peer has not revoked commitment {number - 2} yet"
+            )
+        if self.closing:
+            raise Refused("channel-closing", "the channel is closing: no new commitment comes after that")
+        return replace(
+            self,
+            next_counterparty=number + 1,
+            signed_before=self.signed,
+            signed=Signed(number, point, ((outpoint, content),)),
+        )
+
+    def revoke_counterparty(self, number: int, secret: bytes) -> ChannelState:
+        """The peer has revoked its commitment `number` with its secret (32 bytes)."""
+        index = commitment.index_of(number)
+        if number + 1 == self.next_counterparty_revocation:
+            return replace(self, revoked=self.revoked.insert(index, secret))
+        if number != self.next_counterparty_revocation:
+            raise Refused(
+                "revocation-sequence",
+                f"the next revocation is of commitment {self.next_counterparty_revocation}, not {number}",
+            )
+        if number + 2 > self.next_counterparty:
+            raise Refused("revocation-early", f"the commitment that replaces {number} is not signed yet")
+        signed = self.signed_before
+        if signed is None or signed.number != number or commitment.point_of(secret) != signed.point:
+            raise Refused("revocation-secret", f"the secret is not that of the peer's commitment {number}")
+        return replace(
+            self, revoked=self.revoked.insert(index, secret), next_counterparty_revocation=number + 1
+        )
+
+    def _sign_again(self, number: int, point: bytes, outpoint: Outpoint, content: Content) -> ChannelState:
+        signed = self.signed
+        if signed is None or signed.point != point:
+            raise Refused("commitment-retry-same", f"commitment {number} was signed for another point")
+        if outpoint not in dict(signed.contents):
+            # A splice: the commitment in force is signed again for the new output.
+            return replace(self, signed=replace(signed, contents=(*signed.contents, (outpoint, content))))
+        if number and number <= self.next_counterparty_revocation:
+            raise Refused(
+                "commitment-retry-late", f"the peer has revoked {number - 1}: it has {number} already"
+            )
+        _once(signed.contents, outpoint, content, "the peer's commitment", number)
+        return self
+
+
+def _once(contents: Contents, outpoint: Outpoint, content: Content, whose: str, number: int) -> Contents:
+    """With the content of this funding; refuses another one than it has."""
+    known = dict(contents)
+    if known.setdefault(outpoint, content) != content:
+        raise Refused("commitment-retry-same", f"{whose} {number} is known with other contents")
+    return tuple(known.items())

@@ -1,0 +1,70 @@
+"""The store's tables, and the numbered steps from one version to the next."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from signerd.errors import StateError
+
+MIGRATIONS = (
+    # 1: pairing approvals that were answered, so that none is answered twice.
+    """
+    CREATE TABLE approval (
+        digest  BLOB PRIMARY KEY CHECK (length(digest) = 32),
+        expires INTEGER NOT NULL
+    ) WITHOUT ROWID, STRICT;
+    CREATE INDEX approval_by_expiry ON approval (expires);
+    """,
+    # 2: channels (peer id, then dbid big-endian), what funds them, other signers' channels, payments.
+    """
+    CREATE TABLE channel (id BLOB PRIMARY KEY, state BLOB NOT NULL) STRICT;
+    CREATE TABLE funding (
+        outpoint BLOB PRIMARY KEY CHECK (length(outpoint) = 36),
+        channel  BLOB NOT NULL
+    ) WITHOUT ROWID, STRICT;
+    CREATE TABLE payment (
+        payment_hash BLOB PRIMARY KEY CHECK (length(payment_hash) = 32),
+        invoice_hash BLOB NOT NULL,
+        amount_msat  TEXT NOT NULL,
+        expires      INTEGER NOT NULL
+    ) WITHOUT ROWID, STRICT;
+    CREATE TABLE foreign_channel (id BLOB PRIMARY KEY) WITHOUT ROWID, STRICT;
+    CREATE TABLE node (id INTEGER PRIMARY KEY CHECK (id = 0), state BLOB NOT NULL) STRICT;
+    """,
+)
+VERSION = len(MIGRATIONS)
+
+
+def open_store(path: Path) -> sqlite3.Connection:
+    """The store at `path`, made or brought up to date. Raises StateError for a newer one; sqlite3.Error."""
+    # 0600 from the first byte: SQLite makes its side files with the mode of the main one.
+    path.touch(mode=0o600)
+    connection = sqlite3.connect(path, timeout=5)
+    try:
+        # WAL with FULL survives a power cut; with NORMAL the last commits may be lost.
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        _require_integrity(connection)
+        _migrate(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _require_integrity(connection: sqlite3.Connection) -> None:
+    (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if verdict != "ok":
+        raise sqlite3.DatabaseError(str(verdict))
+
+
+def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > VERSION:
+        raise StateError(
+            f"{path} was written by a newer signerd (schema {version}, this one knows {VERSION})",
+            hint="run the newer signerd; going back would forget what it remembered",
+        )
+    for number, statements in enumerate(MIGRATIONS[version:], start=version + 1):
+        connection.executescript(f"BEGIN;{statements}PRAGMA user_version = {number};COMMIT;")
