@@ -6,7 +6,8 @@ import asyncio
 import statistics
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Set as AbstractSet
 from typing import TypeVar
 
 from bench.plan import Plan
@@ -25,27 +26,26 @@ MEASURES = ("approvals", "ecdh", "memory")
 
 
 class Tally:
-    """What was seen of one signer, over all rounds. Latencies and times in seconds."""
+    """What was seen of one signer: rates of each round, latencies (seconds) of all. Medians are robust."""
 
     def __init__(self) -> None:
         self.latencies: defaultdict[str, list[float]] = defaultdict(list)
-        self.counts: defaultdict[str, int] = defaultdict(int)
-        self.seconds: defaultdict[str, float] = defaultdict(float)
-        self.cpu: defaultdict[str, float] = defaultdict(float)
+        self.rates: defaultdict[str, list[float]] = defaultdict(list)
+        self.cpu_each: defaultdict[str, list[float]] = defaultdict(list)
         self.idle_mb: list[float] = []
         self.loaded_mb: list[float] = []
 
     def rate(self, name: str) -> float:
-        return self.counts[name] / self.seconds[name]
+        return statistics.median(self.rates[name])
 
     def ms(self, name: str, percent: float) -> float:
         return percentile(self.latencies[name], percent) * 1000
 
     def cpu_ms(self, name: str) -> float:
-        return self.cpu[name] * 1000 / self.counts[name]
+        return statistics.median(self.cpu_each[name]) * 1000
 
 
-async def measure(rig: Rig, plan: Plan, wanted: Collection[str]) -> list[Row]:
+async def measure(rig: Rig, plan: Plan, wanted: AbstractSet[str]) -> list[Row]:
     """Rows for those of MEASURES that are wanted."""
     tallies = {contender.name: Tally() for contender in rig.contenders}
     for _ in range(plan.rounds):
@@ -54,7 +54,9 @@ async def measure(rig: Rig, plan: Plan, wanted: Collection[str]) -> list[Row]:
     return _rows(list(tallies.values()), plan, wanted)
 
 
-async def _session(rig: Rig, plan: Plan, contender: Contender, tally: Tally, wanted: Collection[str]) -> None:
+async def _session(
+    rig: Rig, plan: Plan, contender: Contender, tally: Tally, wanted: AbstractSet[str]
+) -> None:
     async with rig.running(contender) as signer:
         await signer.attached()
         await signer.until(signer.node.examine(without=("init",)))
@@ -135,9 +137,8 @@ async def _queued(
 
 
 def _add(tally: Tally, name: str, count: int, begun: float, cpu: float) -> None:
-    tally.seconds[name] += time.perf_counter() - begun
-    tally.counts[name] += count
-    tally.cpu[name] += cpu
+    tally.rates[name].append(count / (time.perf_counter() - begun))
+    tally.cpu_each[name].append(cpu / count)
 
 
 def approval(device: Device) -> pb.ApprovePairingRequest:
@@ -156,7 +157,7 @@ def approval(device: Device) -> pb.ApprovePairingRequest:
     )
 
 
-def _rows(tallies: Sequence[Tally], plan: Plan, wanted: Collection[str]) -> list[Row]:
+def _rows(tallies: Sequence[Tally], plan: Plan, wanted: AbstractSet[str]) -> list[Row]:
     rows = []
     if "approvals" in wanted:
         rows += [

@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-import glclient
+import glclient  # type: ignore[import-not-found]
 
 
 def main() -> None:

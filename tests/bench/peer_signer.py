@@ -6,7 +6,7 @@ import signal
 import sys
 from pathlib import Path
 
-import glclient
+import glclient  # type: ignore[import-not-found]
 
 
 def main() -> None:

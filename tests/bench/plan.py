@@ -25,13 +25,13 @@ class Plan:
     """The peer has no backoff: its first second is as its last."""
     decrypt_bytes: int
     decrypt_small_bytes: int
-    decrypt_peer_bytes: int
-    """The peer decrypts in memory, in one piece."""
+    """The peer has its turns at the small one alone: it takes some 25 times the size in memory."""
+    decrypt_turns: int
 
 
 FULL = Plan(
     starts=15,
-    rounds=3,
+    rounds=7,
     warm_up=50,
     approvals=1000,
     ecdh_serial=1000,
@@ -43,16 +43,16 @@ FULL = Plan(
     peer_settle_seconds=10,
     decrypt_bytes=4 * 10**9,
     decrypt_small_bytes=10 * 10**6,
-    decrypt_peer_bytes=10**9,
+    decrypt_turns=5,
 )
 
 QUICK = Plan(
     starts=5,
-    rounds=1,
+    rounds=3,
     warm_up=50,
-    approvals=500,
-    ecdh_serial=500,
-    ecdh_queued=1000,
+    approvals=300,
+    ecdh_serial=300,
+    ecdh_queued=600,
     outstanding=64,
     idle_seconds=5,
     settle_seconds=10,
@@ -60,5 +60,5 @@ QUICK = Plan(
     peer_settle_seconds=2,
     decrypt_bytes=256 * 10**6,
     decrypt_small_bytes=10 * 10**6,
-    decrypt_peer_bytes=256 * 10**6,
+    decrypt_turns=5,
 )

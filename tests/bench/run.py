@@ -13,7 +13,6 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Collection
 from pathlib import Path
 
 _TESTS = Path(__file__).resolve().parent.parent
@@ -24,7 +23,7 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 # The path has to be set first.
 # ruff: noqa: E402
 import pytest
-from bench import load, offline, timing, trouble
+from bench import commands, decryption, load, timing, trouble
 from bench.plan import FULL, MEASURES, QUICK, Plan
 from bench.rig import Rig, facts
 from bench.table import Row, printed
@@ -46,13 +45,13 @@ def main() -> None:
     peer = _peer()
     with tempfile.TemporaryDirectory(dir=options.directory, prefix="signerd-bench-") as name:
         directory = Path(name).resolve()
-        surroundings = facts() | offline.disk(directory)
+        surroundings = facts(directory)
         print(", ".join(f"{key} {value}" for key, value in surroundings.items()), flush=True)
         rows = asyncio.run(_online(directory, plan, wanted, peer)) if wanted & _ONLINE else []
         if "decrypt" in wanted:
-            rows += _told(offline.decryption(directory, plan, peer))
+            rows += _told(decryption.measure(directory, plan, peer))
         if "imports" in wanted:
-            rows += _told(offline.imports(directory, plan, peer))
+            rows += _told(commands.measure(directory, plan))
     print(f"\n{printed(rows)}")
     if options.json:
         report = {"surroundings": surroundings, "rows": [row.as_json() for row in rows]}
@@ -60,7 +59,7 @@ def main() -> None:
     sys.exit(any(row.met is False for row in rows))
 
 
-async def _online(directory: Path, plan: Plan, wanted: Collection[str], peer: Path | None) -> list[Row]:
+async def _online(directory: Path, plan: Plan, wanted: set[str], peer: Path | None) -> list[Row]:
     rows: list[Row] = []
     async with Rig.set_up(directory, peer) as rig:
         if "start" in wanted:
