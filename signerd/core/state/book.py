@@ -8,6 +8,7 @@ from typing import Protocol
 
 from signerd.core.state.channel import ChannelState
 from signerd.core.state.node import ApprovedPayment, NodeState
+from signerd.core.tx.transaction import Outpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,9 @@ class Book(Protocol):
 
     def channel(self, channel_id: ChannelId) -> ChannelState | None:
         """None for one that was never seen, or was forgotten."""
+
+    def channel_funded_by(self, outpoint: Outpoint) -> ChannelId | None:
+        """The channel that an output carries, None for any other output."""
 
     def is_foreign(self, channel_id: ChannelId) -> bool:
         """Whether another signer has made this channel, and we do not know its state."""
@@ -61,6 +65,10 @@ class MemoryBook:
         self.channels: dict[ChannelId, ChannelState] = {}
         self.payments: dict[bytes, ApprovedPayment] = {}
         self.foreign: set[ChannelId] = set()
+        self._funded: dict[Outpoint, list[ChannelId]] = {}
+
+    def channel_funded_by(self, outpoint: Outpoint) -> ChannelId | None:
+        return next(iter(self._funded.get(outpoint, ())), None)
 
     def is_foreign(self, channel_id: ChannelId) -> bool:
         return channel_id in self.foreign
@@ -74,10 +82,10 @@ class MemoryBook:
     def apply(self, changes: Changes) -> None:
         """Remember."""
         for channel_id, channel in changes.channels.items():
-            if channel is None:
-                self.channels.pop(channel_id, None)
-            else:
+            before = self.channels.pop(channel_id, None)
+            if channel is not None:
                 self.channels[channel_id] = channel
+            self._index(channel_id, before, channel)
         for payment_hash, payment in changes.payments.items():
             if payment is None:
                 self.payments.pop(payment_hash, None)
@@ -85,3 +93,10 @@ class MemoryBook:
                 self.payments[payment_hash] = payment
         self.node = changes.node or self.node
         self.foreign |= changes.foreign
+
+    def _index(self, channel_id: ChannelId, before: ChannelState | None, after: ChannelState | None) -> None:
+        old, new = ({item.outpoint for item in state.fundings} if state else set() for state in (before, after))
+        for outpoint in new - old:
+            self._funded.setdefault(outpoint, []).append(channel_id)
+        for outpoint in old - new:
+            self._funded[outpoint].remove(channel_id)
