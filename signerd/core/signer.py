@@ -19,6 +19,7 @@ from signerd.units import Network, UnixTime
 
 SIGN_MESSAGE = 23
 ECDH = 1
+MOST_FOREIGN_CHANNELS = 50_000
 MALFORMED_RULE = "malformed"
 
 
@@ -68,11 +69,15 @@ def _foreign(request: SigningRequest, book: Book) -> frozenset[ChannelId]:
     """Channels of another signer that this request's state entries speak of for the first time."""
     if not request.entries:
         return frozenset()
-    return frozenset(
+    new = frozenset(
         channel_id
         for channel_id in entries.channels_of_others(request.entries)
         if book.channel(channel_id) is None and not book.is_foreign(channel_id)
     )
+    if new and book.foreign_count + len(new) > MOST_FOREIGN_CHANNELS:
+        # They are remembered on disk, and it is the node that names them.
+        raise Refused("state-too-many-channels", f"the node speaks of over {MOST_FOREIGN_CHANNELS} channels")
+    return new
 
 
 def _require_ours(message: Any, context: Context | None, book: Book, foreign: frozenset[ChannelId]) -> None:

@@ -52,13 +52,15 @@ def nobody(settings: Settings) -> Identity:
 def load_credentials(settings: Settings) -> Credentials:
     """The credentials file. Raises CredentialsError if it is missing or damaged."""
     path = settings.credentials_file
-    try:
-        return Credentials.decode(files.read_bounded(path, MAX_CREDENTIALS))
-    except InputMissing as error:
+    if not path.exists():
         raise CredentialsError(
             f"no credentials at {path}",
             hint="run `signerd register` (a new node) or `signerd recover` (a node that exists)",
-        ) from error
+        )
+    try:
+        return Credentials.decode(files.read_bounded(path, MAX_CREDENTIALS))
+    except InputMissing as error:
+        raise CredentialsError(error.message, hint=error.hint) from error
     except CredentialsError as error:
         raise CredentialsError(f"{path}: {error.message}", hint=error.hint) from error
 

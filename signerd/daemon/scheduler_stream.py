@@ -74,7 +74,7 @@ class SchedulerStream:
                     request_id=request.request_id, device="", rule="malformed", reason=problem.message
                 )
             )
-            return None
+            return translate.empty_response(request.request_id) if self.answer_refusals else None
         outcome = self.service.decide_pairing(approval)
         match outcome:
             case Approved():

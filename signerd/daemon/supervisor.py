@@ -93,8 +93,8 @@ class Supervisor:
         await link.open()
         try:
             async with asyncio.TaskGroup() as group:
-                for loop in self._loops(link, device, certificate, store):
-                    group.create_task(loop)
+                for name, loop in self._loops(link, device, certificate, store).items():
+                    group.create_task(_for_ever(name, loop))
                 group.create_task(self._until_signalled())
         except* _Stop as stop:
             self._log.emit(events.Stopping(reason=str(stop.exceptions[0])))
@@ -105,7 +105,7 @@ class Supervisor:
 
     def _loops(
         self, link: SchedulerLink, device: Identity, certificate: DeviceCertificate, store: StateDb
-    ) -> list[Coroutine[Any, Any, None]]:
+    ) -> dict[str, Coroutine[Any, Any, None]]:
         config = self._settings.config
         signer = Signer(self._keys, self._settings.network)
         policy = PairingPolicy(
@@ -119,7 +119,8 @@ class Supervisor:
             link=link,
             service=service,
             connect=lambda uri: self._node(uri, device),
-            backoff=self._backoff(),
+            calls=self._backoff(),
+            sessions=self._backoff(),
             placement=self._backoff(cap=PLACEMENT_CAP_SECONDS),
             clock=self._clock,
             log=self._log,
@@ -129,7 +130,13 @@ class Supervisor:
         stream = SchedulerStream(link, service, self._backoff(), self._log, config.pairing.answer_refusals)
         upgrades = Upgrades(link, signer, config.node.version, self._backoff(), self._log)
         watch = expiry.ExpiryWatch(certificate, self._clock, self._log)
-        return [upgrades.run(), stream.run(), attachment.run(), watch.run()]
+        return {
+            "upgrades": upgrades.run(),
+            "scheduler stream": stream.run(),
+            "node attachment": attachment.run(),
+            "expiry": watch.run(),
+            "connection": link.watch(),
+        }
 
     async def _until_signalled(self) -> None:
         stopped: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -174,6 +181,17 @@ class Supervisor:
             max_seconds=min(cap, config.max_seconds) if cap else config.max_seconds,
             stable_seconds=config.stable_seconds,
         )
+
+
+async def _for_ever(name: str, loop: Coroutine[Any, Any, None]) -> None:
+    """A loop that must not end by itself, however quietly: a task group overlooks a cancelled child."""
+    task = asyncio.current_task()
+    try:
+        await loop
+    except asyncio.CancelledError:
+        if task is not None and task.cancelling():
+            raise
+    raise RuntimeError(f"the loop of the {name} ended by itself")
 
 
 def _first(group: BaseExceptionGroup[SignerdError]) -> SignerdError:

@@ -16,8 +16,13 @@ MIGRATIONS = (
     ) WITHOUT ROWID, STRICT;
     CREATE INDEX approval_by_expiry ON approval (expires);
     """,
-    # 2: channels (peer id, then dbid big-endian), what funds them, other signers' channels, payments.
+    # 2: until when approvals are forgotten; channels (peer id, then dbid big-endian), what funds them, those
+    # of other signers; payments; the node.
     """
+    ALTER TABLE approval ADD COLUMN timestamp INTEGER NOT NULL DEFAULT 0;
+    CREATE TABLE approval_floor (
+        id INTEGER PRIMARY KEY CHECK (id = 0), timestamp INTEGER NOT NULL
+    ) STRICT;
     CREATE TABLE channel (id BLOB PRIMARY KEY, state BLOB NOT NULL) STRICT;
     CREATE TABLE funding (
         outpoint BLOB PRIMARY KEY CHECK (length(outpoint) = 36),

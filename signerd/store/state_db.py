@@ -73,6 +73,12 @@ class StateDb:
         """Whether another signer has made this channel, and we do not know its state."""
         return self._one("SELECT 1 FROM foreign_channel WHERE id = ?", (_key(channel_id),)) is not None
 
+    @property
+    def foreign_count(self) -> int:
+        """How many such channels are known."""
+        row = self._one("SELECT count(*) FROM foreign_channel", ())
+        return 0 if row is None else int(row[0])
+
     def payment(self, payment_hash: bytes) -> ApprovedPayment | None:
         """An approval, expired or not."""
         row = self._one(
@@ -80,15 +86,18 @@ class StateDb:
         )
         return None if row is None else ApprovedPayment(row[0], int(row[1]), row[2])
 
-    def approvals(self, now: UnixTime) -> dict[bytes, UnixTime]:
-        """Digest (32 bytes) → until when to remember it, of the approvals that could still be replayed."""
+    def approvals(self) -> dict[bytes, UnixTime]:
+        """Digest (32 bytes) → until when to remember it, of the approvals that were answered."""
         try:
-            rows = self._connection.execute(
-                "SELECT digest, expires FROM approval WHERE expires >= ?", (now,)
-            ).fetchall()
+            rows = self._connection.execute("SELECT digest, expires FROM approval").fetchall()
         except sqlite3.Error as error:
             raise self._failed(error) from error
         return {digest: UnixTime(expires) for digest, expires in rows}
+
+    def approval_floor(self) -> UnixTime:
+        """The latest timestamp of an approval that was forgotten: what is dated then may be a replay."""
+        row = self._one("SELECT timestamp FROM approval_floor WHERE id = 0", ())
+        return UnixTime(0 if row is None else row[0])
 
     # What is remembered; on disk when these return
 
@@ -118,12 +127,23 @@ class StateDb:
                 self._keep(channel_id, channel)
         self._node = changes.node or self._node
 
-    def remember_approval(self, digest: bytes, *, expires: UnixTime, now: UnixTime) -> None:
-        """Remember one approval of a pairing (and forget the expired)."""
+    def remember_approval(
+        self, digest: bytes, *, timestamp: UnixTime, expires: UnixTime, now: UnixTime
+    ) -> None:
+        """Remember one approval of a pairing, and forget the expired, but for when they were made."""
         try:
             with self._connection:
+                self._connection.execute(
+                    "INSERT OR REPLACE INTO approval_floor SELECT 0, max(timestamp) FROM ("
+                    "SELECT timestamp FROM approval WHERE expires < ? "
+                    "UNION ALL SELECT timestamp FROM approval_floor) HAVING max(timestamp) IS NOT NULL",
+                    (now,),
+                )
                 self._connection.execute("DELETE FROM approval WHERE expires < ?", (now,))
-                self._connection.execute("INSERT INTO approval VALUES (?, ?)", (digest, expires))
+                self._connection.execute(
+                    "INSERT INTO approval (digest, expires, timestamp) VALUES (?, ?, ?)",
+                    (digest, expires, timestamp),
+                )
         except sqlite3.Error as error:
             raise self._failed(error) from error
 

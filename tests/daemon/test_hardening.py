@@ -45,3 +45,4 @@ def test_a_limit_that_is_too_low_is_named():
     _, locked, reason, _ = run(drop)
     assert locked == "0"
     assert "65536 bytes" in reason
+    assert "LimitMEMLOCK" in reason

@@ -6,15 +6,13 @@ import asyncio
 import dataclasses
 import datetime
 import signal
-import time
-from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
+from helpers.approvals import approval_by
 from helpers.greenlight import asynchronous
 from helpers.world import NODE_ID, world
 
-from signerd.core import csr, device_pairing
+from signerd.core import csr
 from signerd.core.keys import p256
 from signerd.core.keys.node import NodeKeys
 from signerd.dev.certificates import Authority
@@ -22,7 +20,7 @@ from signerd.dev.faults import Fault
 from signerd.dev.node import RequestRefused
 from signerd.greenlight.credentials import Credentials
 from signerd.greenlight.pb import scheduler_pb2
-from signerd.units import NodeId, Secret, UnixTime
+from signerd.units import Secret
 
 SIGN_INVOICE = bytes.fromhex("000800000000")
 SIGN_MESSAGE = bytes.fromhex("0017000568656c6c6f")
@@ -32,25 +30,6 @@ def placed_at(uri: str) -> Fault:
     """A scheduler that hands out this address, whatever is there."""
     reply = scheduler_pb2.NodeInfoResponse(node_id=NODE_ID, grpc_uri=uri)
     return Fault(reply=reply.SerializeToString())
-
-
-def approval_by(data_dir: Path) -> scheduler_pb2.ApprovePairingRequest:
-    """A valid approval of a new device, made with the credentials there."""
-    credentials = Credentials.decode((data_dir / "credentials.gfs").read_bytes())
-    key = p256.load_private_key(credentials.key)
-    asked = device_pairing.new_device(
-        ec.generate_private_key(ec.SECP256R1()), device_name="phone", description="", restrictions=""
-    )
-    now = UnixTime(int(time.time()))
-    return scheduler_pb2.ApprovePairingRequest(
-        device_id=asked.device_id,
-        timestamp=now,
-        device_name=asked.device_name,
-        restrictions=asked.restrictions,
-        sig=device_pairing.approve(asked, key=key, node_id=NodeId(NODE_ID), now=now),
-        pubkey=p256.public_bytes(key),
-        rune=credentials.rune,
-    )
 
 
 @asynchronous

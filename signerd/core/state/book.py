@@ -37,6 +37,10 @@ class Book(Protocol):
     def is_foreign(self, channel_id: ChannelId) -> bool:
         """Whether another signer has made this channel, and we do not know its state."""
 
+    @property
+    def foreign_count(self) -> int:
+        """How many such channels are known."""
+
     def payment(self, payment_hash: bytes) -> ApprovedPayment | None:
         """An approval, expired or not."""
 
@@ -73,6 +77,10 @@ class MemoryBook:
     def is_foreign(self, channel_id: ChannelId) -> bool:
         return channel_id in self.foreign
 
+    @property
+    def foreign_count(self) -> int:
+        return len(self.foreign)
+
     def channel(self, channel_id: ChannelId) -> ChannelState | None:
         return self.channels.get(channel_id)
 
@@ -95,7 +103,8 @@ class MemoryBook:
         self.foreign |= changes.foreign
 
     def _index(self, channel_id: ChannelId, before: ChannelState | None, after: ChannelState | None) -> None:
-        old, new = ({item.outpoint for item in state.fundings} if state else set() for state in (before, after))
+        old = {item.outpoint for item in before.fundings} if before else set()
+        new = {item.outpoint for item in after.fundings} if after else set()
         for outpoint in new - old:
             self._funded.setdefault(outpoint, []).append(channel_id)
         for outpoint in old - new:
