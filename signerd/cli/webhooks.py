@@ -35,9 +35,7 @@ def add(*, uri: str, json: bool, **common: Any) -> None:
         f"id      {added.id}\nsecret  {output.plain(added.secret)}",
         json=json,
     )
-    output.talk(
-        "keep the secret: it is not shown again (`signerd webhooks rotate-secret` makes a new one)"
-    )
+    output.talk("keep the secret: it is not shown again (`signerd webhooks rotate-secret` makes a new one)")
 
 
 @command.command("list")

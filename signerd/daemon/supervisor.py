@@ -80,6 +80,8 @@ class Supervisor:
         )
         if reason := hardening.lock_memory():
             self._log.emit(events.MemoryNotLocked(reason=reason))
+        if remedy := identity.readable_by_others(settings):
+            self._log.emit(events.CredentialsReadable(hint=remedy))
         if config.pairing.allow_widening:
             self._log.emit(
                 events.SafetyLowered(

@@ -43,6 +43,15 @@ class MemoryNotLocked(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CredentialsReadable(Event):
+    """Others on this machine can read the credentials, which hold the device key."""
+
+    NAME = "credentials-readable"
+    LEVEL = "warning"
+    hint: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SafetyLowered(Event):
     """A rule that the configuration lowers, said at every start."""
 

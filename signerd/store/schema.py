@@ -45,7 +45,7 @@ def open_store(path: Path) -> sqlite3.Connection:
     """The store at `path`, made or brought up to date. Raises StateError for a newer one; sqlite3.Error."""
     # 0600 from the first byte: SQLite makes its side files with the mode of the main one.
     path.touch(mode=0o600)
-    connection = sqlite3.connect(path, timeout=5)
+    connection = sqlite3.connect(path, timeout=1)
     try:
         # WAL with FULL survives a power cut; with NORMAL the last commits may be lost.
         connection.execute("PRAGMA journal_mode = WAL")
