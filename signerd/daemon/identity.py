@@ -53,7 +53,7 @@ def nobody(settings: Settings) -> Identity:
     except CredentialsError as error:
         raise CredentialsError(
             f"the nobody certificate {certificate} and its key {key} cannot be used: {error.message}",
-            hint="check `scheduler.nobody_cert_file`, `scheduler.nobody_key_file`, GL_NOBODY_CRT, GL_NOBODY_KEY",
+            hint="check `scheduler.nobody_cert_file` and `nobody_key_file`, GL_NOBODY_CRT and GL_NOBODY_KEY",
         ) from error
     return identity
 
