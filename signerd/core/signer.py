@@ -9,6 +9,7 @@ from signerd.core import handlers
 from signerd.core.handlers.call import Answer, Call
 from signerd.core.keys import secp256k1
 from signerd.core.keys.node import NodeKeys
+from signerd.core.policy import pending, permissions
 from signerd.core.requests import Context, Refusal, Signed, SigningRequest
 from signerd.core.state import entries
 from signerd.core.state.book import Book, ChannelId
@@ -47,7 +48,7 @@ class Signer:
 
     def _handle(self, request: SigningRequest, book: Book, now: UnixTime) -> Answer:
         number = codec.message_type(request.raw)
-        if number == SIGN_MESSAGE:
+        if number == SIGN_MESSAGE and self.dialect is Dialect.HOSTED:
             # The same operation signs the scheduler's challenges: a node that had it could take the
             # node over with a certificate of its own. This stays refused.
             raise Refused(
@@ -56,8 +57,12 @@ class Signer:
         if request.context is not None:
             _check_context(request.context)
         if number not in handlers.ANSWERED:
-            raise Refused("unsupported-message", f"this signer cannot answer {names.name_of(number)} yet")
+            raise Refused("unsupported-message", f"this signer does not answer {names.name_of(number)}")
+        permissions.require_spoken(number, self.dialect)
+        permissions.require_permission(number, request.context)
         message = codec.decode(request.raw)
+        if number in pending.ASKED_FOR:
+            pending.require_readable(request.pending)
         foreign = _foreign(request, book)
         _require_ours(message, request.context, book, foreign)
         call = Call(self.keys, self.network, self.dialect, now, book, request.context)

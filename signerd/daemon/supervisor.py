@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import signerd
 from signerd.core.pairing import PairingPolicy
+from signerd.core.policy.payments import REMEMBERED
 from signerd.core.signer import Signer
-from signerd.core.wire import names
 from signerd.daemon import expiry, hardening, identity, preflight
 from signerd.daemon.backoff import Backoff
 from signerd.daemon.clock import Clock, SystemClock
@@ -27,6 +27,7 @@ from signerd.observe import events
 from signerd.observe.logs import Log
 from signerd.store import files
 from signerd.store.state_db import StateDb
+from signerd.units import UnixTime
 
 if TYPE_CHECKING:
     from signerd.config import Settings
@@ -61,6 +62,7 @@ class Supervisor:
             device = identity.device(self._settings, credentials)
             certificate = identity.check(device, node_id=self._keys.node_id, now=self._clock.now())
             with StateDb(self._settings.state_file) as store:
+                store.forget_payments(UnixTime(self._clock.now() - REMEMBERED))
                 self._announce()
                 asyncio.run(self._serve(device, certificate, store))
 
@@ -76,7 +78,9 @@ class Supervisor:
             )
         )
         self._log.emit(
-            events.SigningLimited(cannot_sign=", ".join(names.NAMES[n] for n in names.NEEDED_BY_A_NODE))
+            events.CommandsNotChecked(
+                meaning="a withdrawal, payment or invoice is signed without asking whether you ordered it"
+            )
         )
         if reason := hardening.lock_memory():
             self._log.emit(events.MemoryNotLocked(reason=reason))

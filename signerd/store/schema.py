@@ -34,6 +34,7 @@ MIGRATIONS = (
         amount_msat  TEXT NOT NULL,
         expires      INTEGER NOT NULL
     ) WITHOUT ROWID, STRICT;
+    CREATE INDEX payment_by_expiry ON payment (expires);
     CREATE TABLE foreign_channel (id BLOB PRIMARY KEY) WITHOUT ROWID, STRICT;
     CREATE TABLE node (id INTEGER PRIMARY KEY CHECK (id = 0), state BLOB NOT NULL) STRICT;
     """,

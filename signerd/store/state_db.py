@@ -86,6 +86,11 @@ class StateDb:
         )
         return None if row is None else ApprovedPayment(row[0], int(row[1]), row[2])
 
+    def payments_since(self, time: UnixTime) -> int:
+        """How many approvals do not expire before `time`."""
+        row = self._one("SELECT count(*) FROM payment WHERE expires >= ?", (time,))
+        return 0 if row is None else int(row[0])
+
     def approvals(self) -> dict[bytes, UnixTime]:
         """Digest (32 bytes) → until when to remember it, of the approvals that were answered."""
         try:
@@ -126,6 +131,14 @@ class StateDb:
             else:
                 self._keep(channel_id, channel)
         self._node = changes.node or self._node
+
+    def forget_payments(self, before: UnixTime) -> None:
+        """Drop the approvals that expired before then."""
+        try:
+            with self._connection:
+                self._connection.execute("DELETE FROM payment WHERE expires < ?", (before,))
+        except sqlite3.Error as error:
+            raise self._failed(error) from error
 
     def remember_approval(
         self, digest: bytes, *, timestamp: UnixTime, expires: UnixTime, now: UnixTime

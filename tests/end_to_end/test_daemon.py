@@ -22,7 +22,7 @@ from signerd.greenlight.credentials import Credentials
 from signerd.greenlight.pb import scheduler_pb2
 from signerd.units import Secret
 
-SIGN_INVOICE = bytes.fromhex("000800000000")
+BIP137_SIGN_MESSAGE = bytes.fromhex("002d")
 SIGN_MESSAGE = bytes.fromhex("0017000568656c6c6f")
 
 
@@ -51,19 +51,21 @@ async def test_announces_itself_before_it_asks_for_the_node_and_answers_its_requ
 
 
 @asynchronous
-async def test_says_at_start_and_in_each_refusal_what_it_cannot_sign(tmp_path):
+async def test_says_at_start_what_it_does_not_check_and_in_each_refusal_why(tmp_path):
     async with world(tmp_path) as w:
         await w.make_node()
         async with w.daemon() as daemon:
-            limited = await daemon.said("signing-limited")
-            assert "sign_invoice" in limited["cannot_sign"]
+            unchecked = await daemon.said("commands-not-checked")
+            assert "without asking whether you ordered it" in unchecked["meaning"]
             node = await w.greenlight.schedule(NODE_ID)
-            with pytest.raises(RequestRefused, match=r"unsupported-message: .*sign_invoice \(type 8\)"):
-                await node.ask(SIGN_INVOICE)
+            with pytest.raises(
+                RequestRefused, match=r"unsupported-message: .*bip137_sign_message \(type 45\)"
+            ):
+                await node.ask(BIP137_SIGN_MESSAGE)
             with pytest.raises(RequestRefused, match="sign-message"):
                 await node.ask(SIGN_MESSAGE)
             refused = await daemon.said("request-refused", rule="unsupported-message")
-            assert refused["message"] == "sign_invoice (type 8)"
+            assert refused["message"] == "bip137_sign_message (type 45)"
 
 
 @asynchronous

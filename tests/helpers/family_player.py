@@ -9,8 +9,8 @@ from signerd.core.handlers import gossip, identity, payments, session
 from signerd.core.handlers.call import Call, Handler
 from signerd.core.keys.channel import Basepoints
 from signerd.core.keys.node import NodeKeys
-from signerd.core.policy import permissions
-from signerd.core.requests import Context
+from signerd.core.policy import pending, permissions
+from signerd.core.requests import Context, PendingRequest
 from signerd.core.state.book import ChannelId, MemoryBook
 from signerd.core.state.channel import ChannelState, Funding, Setup
 from signerd.core.tx.signing import Dialect
@@ -46,9 +46,13 @@ class Player:
         self.dialect = dialect
         self.book = MemoryBook()
 
-    def answer(self, raw: bytes, context: Context | None, now: int) -> bytes:
+    def answer(
+        self, raw: bytes, context: Context | None, now: int, calls: tuple[PendingRequest, ...] = ()
+    ) -> bytes:
         """The reply. Raises Refused or MalformedMessage."""
         number = codec.message_type(raw)
+        if number in pending.ASKED_FOR:
+            pending.require_readable(calls)
         permissions.require_spoken(number, self.dialect)
         permissions.require_permission(number, context)
         message = codec.decode(raw)

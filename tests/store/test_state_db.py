@@ -183,3 +183,13 @@ def test_a_damaged_channel_is_told_and_never_taken_for_a_new_one(tmp_path, state
         store._connection.commit()
     with StateDb(tmp_path / "db") as store, pytest.raises(StateError, match="stored value"):
         store.channel(CHANNEL_ID)
+
+
+def test_payments_are_counted_by_their_end_and_forgotten_after_it(tmp_path):
+    ends = {bytes([number]) * 32: NOW + number for number in range(5)}
+    with StateDb(tmp_path / "state.db") as store:
+        store.commit(Changes(payments={key: ApprovedPayment(key, 0, end) for key, end in ends.items()}))
+        assert [store.payments_since(UnixTime(NOW + number)) for number in range(6)] == [5, 4, 3, 2, 1, 0]
+        store.forget_payments(UnixTime(NOW + 2))
+    with StateDb(tmp_path / "state.db") as store:
+        assert [key[0] for key in ends if store.payment(key)] == [2, 3, 4]

@@ -9,6 +9,7 @@ from typing import Protocol
 from signerd.core.state.channel import ChannelState
 from signerd.core.state.node import ApprovedPayment, NodeState
 from signerd.core.tx.transaction import Outpoint
+from signerd.units import UnixTime
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,9 @@ class Book(Protocol):
 
     def payment(self, payment_hash: bytes) -> ApprovedPayment | None:
         """An approval, expired or not."""
+
+    def payments_since(self, time: UnixTime) -> int:
+        """How many approvals do not expire before `time`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,9 @@ class MemoryBook:
 
     def payment(self, payment_hash: bytes) -> ApprovedPayment | None:
         return self.payments.get(payment_hash)
+
+    def payments_since(self, time: UnixTime) -> int:
+        return sum(payment.expires >= time for payment in self.payments.values())
 
     def apply(self, changes: Changes) -> None:
         """Remember."""

@@ -300,10 +300,6 @@ class ChannelState:
             # A splice: the commitment in force is signed again for the new output.
             self._require_open()
             return replace(self, signed=replace(signed, contents=(*signed.contents, (outpoint, content))))
-        if number and number <= self.next_counterparty_revocation:
-            raise Refused(
-                "commitment-retry-late", f"the peer has revoked {number - 1}: it has {number} already"
-            )
         _once(signed.contents, outpoint, content, "the peer's commitment", number)
         return self
 
