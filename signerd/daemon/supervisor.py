@@ -39,6 +39,9 @@ PLACEMENT_CAP_SECONDS = 3.0
 
 PROBE_SECONDS = 10.0
 
+SETTLED_SECONDS = 2.0
+"""After the first conversation with the scheduler: by then what had to start has started."""
+
 
 class _Stop(Exception):
     """Raised inside the task group to end it; carries the signal's name."""
@@ -101,6 +104,7 @@ class Supervisor:
             async with asyncio.TaskGroup() as group:
                 for name, loop in self._loops(link, device, certificate, store).items():
                     group.create_task(_for_ever(name, loop))
+                group.create_task(_settle(link))
                 group.create_task(self._until_signalled())
         except* _Stop as stop:
             self._log.emit(events.Stopping(reason=str(stop.exceptions[0])))
@@ -187,6 +191,12 @@ class Supervisor:
             max_seconds=min(cap, config.max_seconds) if cap else config.max_seconds,
             stable_seconds=config.stable_seconds,
         )
+
+
+async def _settle(link: SchedulerLink) -> None:
+    await link.upgraded()
+    await asyncio.sleep(SETTLED_SECONDS)
+    hardening.give_back_code()
 
 
 async def _for_ever(name: str, loop: Coroutine[Any, Any, None]) -> None:

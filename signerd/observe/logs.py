@@ -68,5 +68,7 @@ def _clean(value: object) -> object:
     if not isinstance(value, str):
         return value
     shown = value[:_MAX_FIELD]
-    text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in shown)
+    text = shown
+    if not shown.isprintable():
+        text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in shown)
     return text if len(value) <= _MAX_FIELD else text + "…"

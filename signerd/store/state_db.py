@@ -17,6 +17,8 @@ from signerd.errors import StateError
 from signerd.store import schema
 from signerd.units import UnixTime
 
+PRUNE_SECONDS = 60
+"""How often expired approvals are forgotten, at most."""
 CACHED_CHANNELS = 256
 """Channels that are kept decoded; the others are a look-up away."""
 
@@ -32,6 +34,7 @@ class StateDb:
         except (sqlite3.Error, OSError) as error:
             raise self._failed(error) from error
         self._node = self._load_node()
+        self._pruned = UnixTime(-PRUNE_SECONDS)
 
     def __enter__(self) -> Self:
         return self
@@ -143,22 +146,27 @@ class StateDb:
     def remember_approval(
         self, digest: bytes, *, timestamp: UnixTime, expires: UnixTime, now: UnixTime
     ) -> None:
-        """Remember one approval of a pairing, and forget the expired, but for when they were made."""
+        """Remember one approval of a pairing; now and then forget the expired, but for when they were made."""
         try:
             with self._connection:
-                self._connection.execute(
-                    "INSERT OR REPLACE INTO approval_floor SELECT 0, max(timestamp) FROM ("
-                    "SELECT timestamp FROM approval WHERE expires < ? "
-                    "UNION ALL SELECT timestamp FROM approval_floor) HAVING max(timestamp) IS NOT NULL",
-                    (now,),
-                )
-                self._connection.execute("DELETE FROM approval WHERE expires < ?", (now,))
+                if not self._pruned <= now < self._pruned + PRUNE_SECONDS:
+                    self._prune_approvals(now)
                 self._connection.execute(
                     "INSERT INTO approval (digest, expires, timestamp) VALUES (?, ?, ?)",
                     (digest, expires, timestamp),
                 )
         except sqlite3.Error as error:
             raise self._failed(error) from error
+
+    def _prune_approvals(self, now: UnixTime) -> None:
+        self._connection.execute(
+            "INSERT OR REPLACE INTO approval_floor SELECT 0, max(timestamp) FROM ("
+            "SELECT timestamp FROM approval WHERE expires < ? "
+            "UNION ALL SELECT timestamp FROM approval_floor) HAVING max(timestamp) IS NOT NULL",
+            (now,),
+        )
+        self._connection.execute("DELETE FROM approval WHERE expires < ?", (now,))
+        self._pruned = now
 
     def _write_channel(self, channel_id: ChannelId, channel: ChannelState | None) -> None:
         key = _key(channel_id)
