@@ -61,8 +61,8 @@ class ChannelCommands:
             value_sat=int(arguments.get("value_sat", Terms().value_sat)),
             push_msat=int(arguments.get("push_msat", 0)),
         )
-        if not 20_000 <= terms.value_sat < 2**40 or not 0 <= terms.push_msat <= 990 * terms.value_sat:
-            raise UsageError("a channel has at least 20000 sat, and its funder keeps 1 % of them")
+        if not 20_000 <= terms.value_sat <= 10**9 or not 0 <= terms.push_msat <= 990 * terms.value_sat:
+            raise UsageError("a channel has 20000 to 1000000000 sat, and its funder keeps 1 % of them")
         return await self._played(arguments, None, self._life(arguments).open(terms))
 
     async def _pay(self, arguments: Arguments) -> dict[str, Any]:

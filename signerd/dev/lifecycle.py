@@ -20,7 +20,7 @@ from signerd.dev.world import Account, World
 from signerd.errors import UsageError
 
 _CONNECTD = 1
-_FUNDS_SAT = 20_000_000
+_FUNDS_SAT, _FEES_SAT = 20_000_000, 10_000
 _EXPIRY_DELTA = 40
 
 
@@ -48,9 +48,10 @@ class Life:
         terms = terms or Terms()
         if peer is None:
             self._peers += 1
-            peer = Peer(self._seed + bytes([self._peers]))
-        while terms.funder is Side.LOCAL and self.world.wallet.balance_sat < terms.value_sat + 10_000:
-            self.world.wallet.deposit(_FUNDS_SAT, Kind.P2WPKH)
+            peer = Peer(self._seed + self._peers.to_bytes(4, "big"))
+        needed = terms.value_sat + _FEES_SAT
+        if terms.funder is Side.LOCAL and self.world.wallet.balance_sat < needed:
+            self.world.wallet.deposit(max(_FUNDS_SAT, needed), Kind.P2WPKH)
         yield from self.connect()
         dbid, self._next_dbid = self._next_dbid, self._next_dbid + 1
         channel = yield from opening.open_channel(self.world, peer, dbid, terms)

@@ -146,7 +146,7 @@ class StateDb:
     def remember_approval(
         self, digest: bytes, *, timestamp: UnixTime, expires: UnixTime, now: UnixTime
     ) -> None:
-        """Remember one approval of a pairing; now and then forget the expired, but for when they were made."""
+        """Remember one approval of a pairing; at times forget the expired, but for when they were made."""
         try:
             with self._connection:
                 if not self._pruned <= now < self._pruned + PRUNE_SECONDS:
