@@ -91,7 +91,9 @@ def _require_ours(message: Any, context: Context | None, book: Book, foreign: fr
         return
     concerned = {ChannelId(context.node_id, context.dbid)} if context is not None and context.dbid else set()
     if (peer_id := getattr(message, "peer_id", None)) is not None:
-        concerned.add(ChannelId(peer_id, message.dbid))
+        # `get_output_scriptpubkey` has its own word for it.
+        dbid = message.dbid if hasattr(message, "dbid") else message.channel_id
+        concerned.add(ChannelId(peer_id, dbid))
     for channel_id in concerned:
         if channel_id in foreign or book.is_foreign(channel_id):
             raise Refused(

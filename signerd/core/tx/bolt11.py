@@ -40,7 +40,7 @@ option_attribution_data, option_payment_metadata (BOLT 9), and trampoline routin
 TENTHS = {"": 10**12, "m": 10**9, "u": 10**6, "n": 10**3, "p": 1}
 """Multiplier → tenths of a millisatoshi, largest first: the smallest one counts in those."""
 
-_PRICE = re.compile(r"ln(bcrt|tbs|bc|tb)(?:([1-9][0-9]{0,18})([munp]?))?")
+_PRICE = re.compile(r"ln(bcrt|tbs|bc|tb)(?:([1-9][0-9]{0,19})([munp]?))?")
 _NETWORKS: dict[str, Network] = {prefix: network for network, prefix in PREFIXES.items()}
 _HOP_SIZE: Final = 51
 _WITNESS_SIZES = {0: (20, 32), PUBKEY_HASH: (20,), SCRIPT_HASH: (20,)}
