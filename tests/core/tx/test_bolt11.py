@@ -114,7 +114,7 @@ MALFORMED = {
     "leading zero": (signed("lnbc02500u", bolt11_writer.write_unsigned(COFFEE)[1]), "prefix"),
     "amount of zero": (signed("lnbc0u", bolt11_writer.write_unsigned(COFFEE)[1]), "prefix"),
     "negative amount": (signed("lnbc-1u", bolt11_writer.write_unsigned(COFFEE)[1]), "prefix"),
-    "20 digits": (signed("lnbc" + 20 * "9" + "p", bolt11_writer.write_unsigned(COFFEE)[1]), "prefix"),
+    "21 digits": (signed("lnbc" + 21 * "9" + "p", bolt11_writer.write_unsigned(COFFEE)[1]), "prefix"),
     "multiplier alone": (signed("lnbcu", bolt11_writer.write_unsigned(COFFEE)[1]), "prefix"),
     "unknown network": (signed("lnxy2500u", bolt11_writer.write_unsigned(COFFEE)[1]), "prefix"),
     "below a millisatoshi": (
