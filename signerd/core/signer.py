@@ -22,6 +22,8 @@ SIGN_MESSAGE = 23
 ECDH = 1
 MOST_FOREIGN_CHANNELS = 50_000
 MALFORMED_RULE = "malformed"
+LONGEST_REASON = 2000
+"""Characters of a refusal's reason."""
 
 
 class Signer:
@@ -41,9 +43,9 @@ class Signer:
         try:
             answer = self._handle(request, book, now)
         except Refused as refused:
-            return Refusal(refused.rule, refused.message)
+            return Refusal(refused.rule, _shortened(refused.message))
         except MalformedMessage as problem:
-            return Refusal(MALFORMED_RULE, problem.message, malformed=True)
+            return Refusal(MALFORMED_RULE, _shortened(problem.message), malformed=True)
         return Signed(codec.encode(answer.reply), answer.changes)
 
     def _handle(self, request: SigningRequest, book: Book, now: UnixTime) -> Answer:
@@ -68,6 +70,11 @@ class Signer:
         call = Call(self.keys, self.network, self.dialect, now, book, request.context)
         answer = handlers.HANDLERS[type(message)](message, call)
         return replace(answer, changes=replace(answer.changes, foreign=foreign)) if foreign else answer
+
+
+def _shortened(reason: str) -> str:
+    """A script of the node's choice can be megabytes long."""
+    return reason if len(reason) <= LONGEST_REASON else reason[:LONGEST_REASON] + "…"
 
 
 def _foreign(request: SigningRequest, book: Book) -> frozenset[ChannelId]:

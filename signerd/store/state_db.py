@@ -67,6 +67,12 @@ class StateDb:
         self._keep(channel_id, channel)
         return channel
 
+    @property
+    def channel_count(self) -> int:
+        """How many channels are known, forgotten ones that must stay known with them."""
+        row = self._one("SELECT count(*) FROM channel", ())
+        return 0 if row is None else int(row[0])
+
     def channel_funded_by(self, outpoint: Outpoint) -> ChannelId | None:
         """The channel that an output carries, None for any other output."""
         row = self._one("SELECT channel FROM funding WHERE outpoint = ?", (outpoint.serialize(),))

@@ -19,6 +19,8 @@ from signerd.core.wire import channel as wire
 from signerd.core.wire import composites
 from signerd.errors import Refused
 
+MOST_CHANNELS = 50_000
+"""They are remembered on disk, and it is the node that makes them."""
 _STUB_POINTS = 2
 """A channel without parameters needs the points of its first two commitments."""
 
@@ -31,6 +33,8 @@ def new_channel(message: wire.NewChannel, call: Call) -> Answer:
     if known is not None and not known.forgotten:
         return Answer(wire.NewChannelReply())
     call.book.node.require_new(message.dbid)
+    if call.book.channel_count >= MOST_CHANNELS:
+        raise Refused("channels-too-many", f"{MOST_CHANNELS} channels are known, and that is the limit")
     return Answer(wire.NewChannelReply(), Changes(channels={channel_id: ChannelState()}))
 
 

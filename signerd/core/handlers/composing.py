@@ -130,12 +130,14 @@ def compose(terms: Terms, content: Content) -> Commitment:
 def content_of(composed: Commitment, feerate_per_kw: int) -> Content:
     """What is to be remembered of a commitment."""
     terms = composed.terms
+    places = [(index, item.htlc) for index, item in enumerate(composed.outputs) if item.htlc is not None]
     return Content(
         to_broadcaster_sat=terms.to_broadcaster_sat,
         to_other_sat=terms.to_other_sat,
-        htlcs=tuple(item.htlc for item in composed.outputs if item.htlc is not None),
+        htlcs=tuple(htlc for _, htlc in places),
         feerate_per_kw=feerate_per_kw,
         txid=composed.txid,
+        htlc_outputs=tuple(index for index, _ in places),
     )
 
 

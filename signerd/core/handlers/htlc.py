@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -21,9 +22,6 @@ from signerd.core.tx.sighash import Digests
 from signerd.core.tx.transaction import Outpoint, Output, Transaction
 from signerd.core.wire import composites
 from signerd.errors import Refused
-
-_OTHER_OUTPUTS = 4
-"""A commitment's main outputs and anchors: so many may stand before an HTLC."""
 
 _OUTPOINT_END = 41
 """Of the first input of a transaction without a witness marker: version, count, id, index."""
@@ -86,10 +84,10 @@ def _outpoint(raw: bytes) -> Outpoint:
 
 def _spent(outpoint: Outpoint, witness_script: bytes, side: Side) -> _Spent:
     content = _content(outpoint, side)
-    # HTLCs are remembered in the order of the outputs, of which only a few hold none.
-    for htlc in content.htlcs[max(0, outpoint.index - _OTHER_OUTPUTS) : outpoint.index + 1]:
-        if script.ripemd160_of(htlc.payment_hash) not in witness_script:
-            continue
+    # The one at this very output: parts of one payment can have the same script and expire at other times.
+    place = bisect.bisect_left(content.htlc_outputs, outpoint.index)
+    if content.htlc_outputs[place : place + 1] == (outpoint.index,):
+        htlc = content.htlcs[place]
         made = script.htlc(
             revocation_key=side.keys.revocation,
             own_htlc_key=side.keys.own_htlc,

@@ -13,10 +13,18 @@ from signerd.errors import Refused
 _SAFE = frozenset({CommitmentFormat.STATIC_REMOTEKEY, CommitmentFormat.ANCHORS_ZERO_FEE_HTLC})
 
 
+_LONGEST_SCRIPT = 83
+"""Bytes: BOLT 2 allows no longer script for a shutdown."""
+_LONGEST_TYPE = 64
+"""Bytes: 512 features."""
+
+
 def check_setup(setup: Setup, funding: Funding, wallet: NodeKeys, limits: Limits) -> None:
     """Raises Refused, and MalformedMessage for a channel type that nobody has defined."""
     if setup.format not in _SAFE:
         raise Refused("policy-channel-safe-type", f"channels of type {setup.format.value} are not signed for")
+    if len(setup.counterparty_shutdown_script) > _LONGEST_SCRIPT or len(setup.channel_type) > _LONGEST_TYPE:
+        raise Refused("channel-setup-size", "the peer's shutdown script or the channel's type is too long")
     check_value(funding, limits)
     if setup.push_msat > funding.value_sat * MSAT:
         raise Refused(

@@ -31,6 +31,8 @@ VERSION = 2
 _SIGNATURE_WEIGHT = 2 + 1 + 1 + 72 + 1
 """Marker and flag, the count of items, the signature and its length, the length of what follows."""
 _KEY_SIZE = 33
+_FOREIGN_WITNESS = 600
+"""What the witness of somebody else's input weighs at most; that of an HTLC has some 330."""
 
 
 class Destination(enum.Enum):
@@ -247,6 +249,7 @@ def _wrapped(item: PsbtInput) -> bytes | None:
 def _witness_weight(item: PsbtInput, ours: Ours | None) -> int:
     """What an input's witness weighs, roughly: at least a signature and a key, if it is not there yet."""
     if ours is None and item.final_witness is not None:
-        return sum(1 + len(part) for part in item.final_witness)
+        # No signature covers it: an absurd one would only lift the limit of the fee.
+        return min(sum(1 + len(part) for part in item.final_witness), _FOREIGN_WITNESS)
     tail = ours.tail if ours else (bytes(_KEY_SIZE),)
     return _SIGNATURE_WEIGHT + sum(map(len, tail))

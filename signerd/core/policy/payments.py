@@ -11,13 +11,16 @@ from signerd.core.tx import bolt11, bolt12
 from signerd.core.tx.bolt11 import Invoice, SignedInvoice
 from signerd.core.tx.bolt12 import Bolt12Invoice
 from signerd.core.tx.chains import CHAIN_HASHES
-from signerd.errors import Refused
+from signerd.errors import MalformedMessage, Refused
 from signerd.units import Network, UnixTime
 
 KEYSEND_EXPIRY = 60
 """Seconds in which a payment without an invoice has to be made."""
 REMEMBERED = 24 * 3600
 """Seconds after an invoice's end in which its hash is still taken: its HTLCs may be on their way."""
+
+LONGEST_INVOICE = 65_536
+"""Characters. Those that people use have some hundreds."""
 
 _SCHEME = "lightning:"
 
@@ -61,6 +64,8 @@ def invoice_payment(invstring: str, network: Network) -> Payment:
 
 def require_invoice(invstring: str) -> SignedInvoice | Bolt12Invoice:
     """An invoice of either kind. Raises MalformedMessage for anything else."""
+    if len(invstring) > LONGEST_INVOICE:
+        raise MalformedMessage(f"an invoice of {len(invstring)} characters is over {LONGEST_INVOICE}")
     text = invstring[len(_SCHEME) :] if invstring[: len(_SCHEME)].lower() == _SCHEME else invstring
     if text[: len(bolt12.PREFIX)].lower() == bolt12.PREFIX:
         return bolt12.read(text)

@@ -11,6 +11,8 @@ from signerd.core.tx.psbt import PsbtOutput
 from signerd.core.tx.transaction import Transaction
 from signerd.errors import Refused
 
+MOST_OUTPUTS = 2
+"""Core Lightning sweeps to one."""
 _WITNESS_WEIGHT = 2 + 1 + 73 + 33 + 3 + 4
 """Marker and flag, count of items, a signature, a preimage or key, the lengths; all but the script."""
 
@@ -21,6 +23,9 @@ def require_destination(tx: Transaction, stated: Sequence[PsbtOutput], wallet: N
         raise Refused("psbt-transaction", f"the PSBT has {len(stated)} outputs, the sweep {len(tx.outputs)}")
     if not tx.outputs:
         raise Refused("policy-sweep-destination-allowlisted", "the sweep pays to nobody")
+    if len(tx.outputs) > MOST_OUTPUTS:
+        # The fee may grow with the weight, and outputs of nothing weigh.
+        raise Refused("policy-sweep-other", f"the sweep has {len(tx.outputs)} outputs, over {MOST_OUTPUTS}")
     for number, (output, item) in enumerate(zip(tx.outputs, stated, strict=True)):
         index = ownership.named_index(item)
         if index is None or not ownership.is_wallet_script(wallet, output.script, index):

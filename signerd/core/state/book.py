@@ -32,6 +32,10 @@ class Book(Protocol):
     def channel(self, channel_id: ChannelId) -> ChannelState | None:
         """None for one that was never seen, or was forgotten."""
 
+    @property
+    def channel_count(self) -> int:
+        """How many channels are known, forgotten ones that must stay known with them."""
+
     def channel_funded_by(self, outpoint: Outpoint) -> ChannelId | None:
         """The channel that an output carries, None for any other output."""
 
@@ -74,6 +78,10 @@ class MemoryBook:
         self.payments: dict[bytes, ApprovedPayment] = {}
         self.foreign: set[ChannelId] = set()
         self._funded: dict[Outpoint, list[ChannelId]] = {}
+
+    @property
+    def channel_count(self) -> int:
+        return len(self.channels)
 
     def channel_funded_by(self, outpoint: Outpoint) -> ChannelId | None:
         return next(iter(self._funded.get(outpoint, ())), None)

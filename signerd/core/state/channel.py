@@ -62,6 +62,8 @@ class Content:
     feerate_per_kw: int
     txid: bytes = b""
     """Of the transaction that holds this, 32 bytes in the order in which they are hashed."""
+    htlc_outputs: tuple[int, ...] = ()
+    """Which output each HTLC has, rising: HTLCs of one payment can have the same script."""
 
 
 MOST_SPLICES = 64

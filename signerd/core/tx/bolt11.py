@@ -127,7 +127,10 @@ def read_unsigned(prefix: str, symbols: bytes) -> Invoice:
         position = end
     _require_whole(found)
     timestamp = bech32.number(symbols[:TIMESTAMP_SYMBOLS])
-    return Invoice(network=network, amount_msat=amount, timestamp=timestamp, **found)
+    fields: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in found.items()
+    }
+    return Invoice(network=network, amount_msat=amount, timestamp=timestamp, **fields)
 
 
 def digest(prefix: str, symbols: bytes) -> bytes:
@@ -266,7 +269,8 @@ def _add(found: dict[str, Any], kind: int, symbols: bytes) -> None:
     except MalformedMessage as problem:
         raise MalformedMessage(f"{name}: {problem.message}") from None
     if kind in _REPEATED:
-        found[name] = found.get(name, ()) + (() if value is None else (value,))
+        if value is not None:
+            found.setdefault(name, []).append(value)
     elif name in found:
         # Who reads the first and who reads the last would see two invoices.
         raise MalformedMessage(f"{name} is there twice")

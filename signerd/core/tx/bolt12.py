@@ -150,9 +150,8 @@ def _invoice(stream: tuple[Record, ...]) -> Bolt12Invoice:
 
 def _require_features(features: bytes) -> None:
     demanded = int.from_bytes(features, "big") & ~_BASIC_MPP
-    for bit in range(0, demanded.bit_length(), 2):
-        if demanded >> bit & 1:
-            raise MalformedMessage(f"it demands feature {bit}, which is unknown")
+    if must := demanded & int.from_bytes(b"\x55" * len(features), "big"):
+        raise MalformedMessage(f"it demands feature {(must & -must).bit_length() - 1}, which is unknown")
 
 
 def _sized(fields: dict[int, bytes], kind: int, size: int) -> bytes:

@@ -193,3 +193,26 @@ def test_the_reference_signers_own_message_is_an_update_or_our_node():
     for other in (announcement(player)[258:], update + b"x", bytes(72), b""):
         with pytest.raises(MalformedMessage):
             ask(player, wire.SignGossipMessage(other))
+
+
+# A gossip message has room for free text, and is hashed as a signed message is.
+MESSAGE = (
+    b"Lightning Signed Message:I, the owner of this node, hereby grant to Mallory all of the rights to it."
+)
+
+
+@pytest.mark.parametrize(
+    "request_of",
+    [
+        lambda _: wire.CupdateSig(b"\x01\x02" + bytes(64) + MESSAGE),
+        lambda _: wire.SignGossipMessage(MESSAGE[:72]),
+        lambda node_id: wire.NodeAnnouncementSig(
+            b"\x01\x01" + bytes(64) + MESSAGE[:2] + MESSAGE[2:].ljust(0x4C69, b".") + bytes(4)
+            + node_id + bytes(3 + 32 + 2)
+        ),
+    ],
+    ids=["update", "any", "node"],
+)  # fmt: skip
+def test_no_gossip_is_a_signed_message_at_the_same_time(request_of):
+    player = player_with(dialect=Dialect.HOSTED)
+    assert refusal_of(player, request_of(player.keys.node_id)) == "sign-message"

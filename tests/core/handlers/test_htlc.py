@@ -5,7 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from helpers.one_channel import ANCHORS, STATIC, OneChannel, bitcoin_tx, offered, psbt_of, received
+from helpers.one_channel import (
+    ANCHORS,
+    STATIC,
+    Htlc,
+    OneChannel,
+    Side,
+    bitcoin_tx,
+    hash_of,
+    offered,
+    psbt_of,
+    received,
+)
 
 from signerd.core.keys import secp256k1
 from signerd.core.keys.secp256k1 import Nonce
@@ -14,7 +25,7 @@ from signerd.core.tx.signing import Dialect
 from signerd.core.tx.transaction import Input, Outpoint, Output, Transaction
 from signerd.core.wire import commitment as wire
 from signerd.core.wire.composites import BitcoinTx
-from signerd.errors import MalformedMessage
+from signerd.errors import MalformedMessage, Refused
 
 TYPES = pytest.mark.parametrize("channel_type", [STATIC, ANCHORS], ids=["static", "anchors"])
 HTLCS = (offered(1, 50_000_000), received(2, 60_000_000, 600), offered(3, 50_000_000))
@@ -196,3 +207,33 @@ def test_signs_as_the_dialect_has_it():
         signatures.add(signature.signature)
         assert index
     assert 2 == len(signatures)
+
+
+@pytest.mark.parametrize("channel_type", [STATIC, ANCHORS])
+@pytest.mark.parametrize("side", [Side.LOCAL, Side.REMOTE])
+@pytest.mark.parametrize("second", [(60_000_000, 600), (50_000_000, 601)], ids=["amount", "expiry"])
+def test_parts_of_one_payment_are_told_apart_by_their_output(channel_type, side, second):
+    parts = (Htlc(side, 50_000_000, hash_of(9), 600), Htlc(side, second[0], hash_of(9), second[1]))
+    sent = sum(part.amount_msat for part in parts)
+    ours, theirs = (600_000_000, 400_000_000)
+    held = (ours - sent, theirs) if side is Side.LOCAL else (ours, theirs - sent)
+    channel = OneChannel(channel_type=channel_type, push_msat=theirs).open()
+    channel.step(1, parts, held)
+    for which in (0, 1):
+        channel.ask(channel.remote_htlc(1, parts, which))
+        channel.ask(channel.local_htlc(1, parts, which), context=False)
+
+
+def test_the_peers_early_timeout_of_a_later_part_is_refused():
+    parts = tuple(Htlc(Side.REMOTE, 50_000_000, hash_of(9), expiry) for expiry in (600, 5000))
+    channel = OneChannel(channel_type=ANCHORS, push_msat=400_000_000).open()
+    channel.step(1, parts, (600_000_000, 300_000_000))
+    message = channel.remote_htlc(1, parts, 1)
+    composed = channel.commitment(1, parts, holder=False)
+    _, output = composed.htlc_outputs()[1]
+    assert output.htlc.cltv_expiry == 5000
+    early = replace(Transaction.parse(message.tx.raw), locktime=600)
+    tx = bitcoin_tx(early, [output.output], witness_script=output.witness_script, scripts=[b""])
+    with pytest.raises(Refused, match="locktime") as caught:
+        channel.ask(replace(message, tx=tx))
+    assert caught.value.rule == "policy-htlc-other"

@@ -8,6 +8,7 @@ import pytest
 from helpers.family_player import Player
 
 from signerd.core.keys import secp256k1
+from signerd.core.policy import payments as policy
 from signerd.core.policy.limits import LIMITS
 from signerd.core.state.node import ApprovedPayment
 from signerd.core.tx import bolt11, bolt11_writer
@@ -229,3 +230,8 @@ def test_there_is_a_limit_to_what_is_under_way():
     # What is known already takes no room, and what is long over gives it back.
     ask(asked, other, NOW + DAY + 1)
     ask(asked, other, NOW + DAY + 1)
+
+
+def test_refuses_to_read_what_no_invoice_is_as_long_as():
+    with pytest.raises(MalformedMessage, match="characters is over"):
+        ask(player(), wire.PreapproveInvoice(signed(INVOICE) + "q" * policy.LONGEST_INVOICE))

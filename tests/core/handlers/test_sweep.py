@@ -159,6 +159,9 @@ def test_refuses_a_sweep_to_anybody_else(name):
     assert channel.refusal(case.request(channel, named=None), context=False) == rule
     assert channel.refusal(case.request(channel, named=WALLET_INDEX + 1), context=False) == rule
     assert channel.refusal(case.request(channel, replace(tx, outputs=())), context=False) == rule
+    # Outputs of nothing weigh, and the fee may grow with the weight.
+    padded = replace(tx, outputs=(tx.outputs[0], *(Output(0, tx.outputs[0].script),) * 2))
+    assert channel.refusal(case.request(channel, padded), context=False) == "policy-sweep-other"
     beside = replace(tx, outputs=(Output(330, tx.outputs[0].script), foreign))
     assert channel.refusal(case.request(channel, beside), context=False) == rule
 

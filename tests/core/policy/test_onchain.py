@@ -236,6 +236,13 @@ def test_counts_the_money_of_others_as_a_fee_too():
     assert "policy-onchain-fee-range" == refusal(signing(), spending.withdrawal())
 
 
+def test_a_foreign_witness_of_any_size_does_not_lift_the_limit_of_the_fee():
+    fake = b"\x01\xfe" + (3_000_000).to_bytes(4, "little") + bytes(3_000_000)
+    burnt = foreign(Output(100_000_000, SOMEBODY))
+    spending = GOOD.but(inputs=(FIRST, replace(burnt, fields=(*burnt.fields, (b"\x08", fake)))))
+    assert "policy-onchain-fee-range" == refusal(signing(), spending.withdrawal())
+
+
 # Channels
 
 
