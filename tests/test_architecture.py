@@ -39,7 +39,11 @@ CORE_USES = {
     "dataclasses", "embit", "enum", "functools", "hashlib", "hmac", "itertools", "json", "math", "operator",
     "re", "signerd", "string", "struct", "types", "typing", "unicodedata", "warnings",
 }  # fmt: skip
-CORE_EXCEPTIONS = {"signerd.core.certificates": {"datetime"}}
+CORE_EXCEPTIONS = {
+    "signerd.core.certificates": {"datetime"},
+    "signerd.core.state.codec": {"msgspec"},
+    "signerd.core.state.entries": {"msgspec"},
+}
 CORE_BUILTINS_NEVER = {"open", "print", "input", "exec", "eval", "compile", "breakpoint", "__import__"}
 CORE_METHODS_NEVER = {
     "now", "utcnow", "today", "generate_private_key", "generate_key", "urandom",
@@ -59,7 +63,7 @@ ONLY_IN = {
     "segno": ("signerd.cli",),
     "structlog": ("signerd.observe",),
     "sqlite3": ("signerd.store", "signerd.dev"),
-    "msgspec": ("signerd.config", "signerd.cli"),
+    "msgspec": ("signerd.config", "signerd.cli", "signerd.core.state"),
 }
 
 # Files are written by the store, by the local Greenlight, and by the demo into a directory of its own.

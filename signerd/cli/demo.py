@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from signerd.dev.node import HostedNode
 
 _STEP_SECONDS = 15.0
+_LIFE_SECONDS = 60.0
 _STOP_SECONDS = 5.0
 _SIGN_MESSAGE = bytes.fromhex("0017000568656c6c6f")
 
@@ -139,6 +140,7 @@ class Demo:
 
     async def _serve_node(self, greenlight: LocalGreenlight, node: HostedNode) -> None:
         from signerd.dev.node import RequestRefused
+        from signerd.dev.show import show_payment
 
         await self._signerd(greenlight, "schedule", "--json")
         scheduled = time.monotonic()
@@ -148,6 +150,8 @@ class Demo:
             f"node scheduled, {len(answered)} of its requests answered",
             f"the last after {time.monotonic() - scheduled:.2f} s",
         )
+        async with asyncio.timeout(_LIFE_SECONDS):
+            self._say("a payment each way", await show_payment(node))
         try:
             async with asyncio.timeout(_STEP_SECONDS):
                 await node.ask(_SIGN_MESSAGE)

@@ -96,6 +96,21 @@ def ctl(*, name: str, arguments: str, directory: Path, json: bool) -> None:
       signerd dev ctl listen '{"mode": "half-open"}'     serving, refusing, half-open, cutting
       signerd dev ctl restart | stop-node | examine | pairings | invite | reports | rejections
       signerd dev ctl export-payload '{"path": "dump.sql"}'
+
+    \b
+    Channels with made-up peers on a made-up chain, for a node whose signer is attached. Every signature is
+    verified against its transaction:
+      signerd dev ctl channel-open '{"funder": "peer", "push_msat": 500000000}'
+                      also "funder": "us", "type": "static_remotekey", "value_sat": 1000000
+      signerd dev ctl channel-pay '{"amount_msat": 1000}'       the peer's invoice, approved and paid
+      signerd dev ctl channel-invoice '{"amount_msat": 1000}'   our invoice, paid by the peer
+      signerd dev ctl channel-htlc '{"amount_msat": 5000000, "by": "peer", "count": 483}'   stay in flight
+      signerd dev ctl channel-feerate '{"feerate_per_kw": 2000}'
+      signerd dev ctl channel-close
+      signerd dev ctl channel-force-close '{"by": "us"}'        or "peer"
+      signerd dev ctl channel-cheat                             the peer publishes what it has revoked
+      signerd dev ctl channel-sweep                             what is ours comes home
+      signerd dev ctl channels | channel-forget
     """
     from signerd.dev import control
 

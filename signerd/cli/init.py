@@ -101,7 +101,7 @@ def _read_words() -> str:
     if sys.stdin.isatty():
         typed: str = click.prompt("words", hide_input=True, err=True)
         return typed
-    text = sys.stdin.read(_MAX_STDIN)
+    text = sys.stdin.buffer.read(_MAX_STDIN).decode("utf-8", errors="replace")
     if not text.strip():
         raise InputMissing("no words on stdin", hint="pipe the words in, or run this in a terminal")
     return text

@@ -60,9 +60,9 @@ class _Verbs(click.Group):
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
-            # The reader went away (`signerd … | head`): that is its right, and nothing to complain of.
+            # The reader went away (`signerd … | head`): no complaint, but no claim that all was read either.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return ExitCode.OK
+            return ExitCode.IO
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         del ctx

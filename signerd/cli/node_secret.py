@@ -17,5 +17,6 @@ def load_keys(settings: Settings) -> NodeKeys:
     from signerd.store import secret_file
 
     hardening.refuse_core_dumps()
+    hardening.lock_memory()  # where it cannot be, `signerd run` says so
     handed_over = os.environ.get("CREDENTIALS_DIRECTORY") == str(settings.secret_file.parent)
     return NodeKeys.derive(secret_file.read_secret(settings.secret_file, handed_over=handed_over))

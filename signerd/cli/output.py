@@ -18,12 +18,17 @@ from signerd.errors import Interrupted, SignerdError
 
 def result(data: Mapping[str, Any] | list[Any], text: str, *, json: bool) -> None:
     """The result of a command: one JSON document, or text for people."""
-    print(json_module.dumps(data, ensure_ascii=False) if json else text, flush=True)
+    print(json_module.dumps(data) if json else "\n".join(map(plain, text.split("\n"))), flush=True)
+
+
+def plain(text: str) -> str:
+    """One line that cannot steer a terminal: what is not printable is replaced."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def talk(message: str) -> None:
     """Something for the person at the terminal, never for a pipe."""
-    print(message, file=sys.stderr, flush=True)
+    print("\n".join(map(plain, message.split("\n"))), file=sys.stderr, flush=True)
 
 
 def error(problem: SignerdError, *, json: bool) -> None:
@@ -37,10 +42,10 @@ def error(problem: SignerdError, *, json: bool) -> None:
         }
         if rule := getattr(problem, "rule", None):
             document["rule"] = rule
-        print(json_module.dumps(document, ensure_ascii=False), flush=True)
-    talk(f"{_paint('error:', 'red')} {problem.message}")
-    if problem.hint:
-        talk(f"{_paint('hint:', 'cyan')} {problem.hint}")
+        print(json_module.dumps(document), flush=True)
+    for label, colour, text in (("error:", "red", problem.message), ("hint:", "cyan", problem.hint)):
+        if text:
+            print(f"{_paint(label, colour)} {plain(text)}", file=sys.stderr, flush=True)
 
 
 def confirm(question: str, *, yes: bool = False) -> None:

@@ -25,6 +25,7 @@ def command(*, json: bool, **common: Any) -> None:
     """
     settings = options.settings(common)
     keys = node_secret.load_keys(settings)
+    require_replaceable(settings)
     keep(settings, session.run(obtain(settings, keys, recover=True)))
     output.result(
         {
@@ -62,6 +63,15 @@ async def obtain(settings: Settings, keys: NodeKeys, *, recover: bool, invite_co
             ca=nobody.ca,
             now=session.now,
         )
+
+
+def require_replaceable(settings: Settings) -> None:
+    """Before the scheduler is asked: that what is in the credentials' place can be kept and replaced."""
+    from signerd.daemon import identity
+    from signerd.store import files
+
+    if settings.credentials_file.exists():
+        files.read_bounded(settings.credentials_file, identity.MAX_CREDENTIALS)
 
 
 def keep(settings: Settings, credentials: Credentials) -> None:

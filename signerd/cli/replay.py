@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from signerd.config import Settings
     from signerd.core.keys.node import NodeKeys
 
-_MAX_LINE = 64 * 1024 * 1024
+_MAX_LINE = 130 * 1024 * 1024  # a message of 64 MiB, in hex
 
 
 @click.command()
@@ -118,7 +118,7 @@ def _parse(line: str) -> tuple[str, bytes, UnixTime]:
     try:
         item = json_module.loads(line)
         kind, request, now = item["kind"], bytes.fromhex(item["request"]), item["now"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise MalformedMessage(f"not a replay line: {type(error).__name__}") from error
     if kind not in ("pairing", "hsm") or not isinstance(now, int) or isinstance(now, bool):
         raise MalformedMessage("not a replay line: `kind` is pairing or hsm, `now` is in whole seconds")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import sys
 from typing import Any
 
 import click
@@ -16,9 +18,11 @@ from signerd.errors import ExitCode, SignerdError
 def command(**common: Any) -> int:
     """Run the signer: stay with the scheduler, attach to the node, answer what may be answered.
 
-    Logs go to stderr. SIGTERM and SIGINT end it within 5 seconds. It leaves with 77 when its credentials
-    are refused, with 74 when its disk fails, and never because a network or the other side does.
+    Logs go to stderr. SIGTERM and SIGINT end it within 5 seconds. It leaves with 77 when the scheduler
+    refuses its credentials, and with 74 when its disk fails. A network that fails is waited for.
     """
+    # As the first process of a container there is no other handler until the loops have theirs.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(ExitCode.OK))
     settings = options.settings(common)
     # The C core's own messages repeat what we log, without context.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")

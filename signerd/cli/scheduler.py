@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from signerd.cli import node_secret, options, output, session
+from signerd.errors import Unavailable
 
 if TYPE_CHECKING:
     from signerd.greenlight.values import NodeInfo
@@ -38,7 +40,14 @@ def node_info(*, wait: bool, json: bool, **common: Any) -> None:
 
     async def work() -> NodeInfo:
         async with session.client(settings, device.identity) as scheduler:
-            return await scheduler.get_node_info(device.node_id, wait=wait)
+            while True:
+                try:
+                    return await scheduler.get_node_info(device.node_id, wait=wait)
+                except Unavailable as error:
+                    if not wait or error.code != "DEADLINE_EXCEEDED":
+                        raise
+                # The call has an end, the wait has none; a pause in case the end comes at once.
+                await asyncio.sleep(1)
 
     _print_node(session.run(work()), json=json)
 
@@ -69,7 +78,7 @@ def upgrade(*, json: bool, **common: Any) -> None:
     old_version = session.run(work())
     output.result(
         {"old_version": old_version, "signer_version": version},
-        f"node version before  {old_version or '(not told)'}\nannounced            {version}",
+        f"node version before  {output.plain(old_version) or '(not told)'}\nannounced            {version}",
         json=json,
     )
 
@@ -88,7 +97,7 @@ def invites(*, json: bool, **common: Any) -> None:
         return [{"code": code.code, "is_redeemed": code.is_redeemed} for code in codes]
 
     codes = session.run(work())
-    lines = [f"{code['code']}  {'used' if code['is_redeemed'] else 'free'}" for code in codes]
+    lines = [f"{output.plain(code['code'])}  {'used' if code['is_redeemed'] else 'free'}" for code in codes]
     output.result({"invites": codes}, "\n".join(lines) or "no invite codes", json=json)
 
 
@@ -115,7 +124,7 @@ def export(*, yes: bool, json: bool, **common: Any) -> None:
             return await scheduler.export_node(deadline=900.0)
 
     url = session.run(work())
-    output.result({"url": url}, url, json=json)
+    output.result({"url": url}, output.plain(url), json=json)
     output.talk("next: download it, then `signerd decrypt-export FILE`")
 
 
@@ -128,6 +137,6 @@ def _print_node(info: NodeInfo, *, json: bool) -> None:
             "session_id": info.session_id,
             "scheduled": scheduled,
         },
-        f"node id   {info.node_id.hex()}\naddress   {info.grpc_uri or '(not scheduled)'}",
+        f"node id   {info.node_id.hex()}\naddress   {output.plain(info.grpc_uri) or '(not scheduled)'}",
         json=json,
     )

@@ -34,11 +34,13 @@ class Device:
 
 def device(settings: Settings, keys: NodeKeys | None = None) -> Device:
     """Our credentials, checked; against the secret too, where there is one. Raises CredentialsError."""
-    from signerd.cli import node_secret
+    from signerd.cli import node_secret, output
     from signerd.core import certificates
     from signerd.daemon import identity
 
     credentials = identity.load_credentials(settings)
+    if remedy := identity.readable_by_others(settings):
+        output.talk(f"warning: others can read {settings.credentials_file}, which holds a key: {remedy}")
     ours = identity.device(settings, credentials)
     if keys is None and settings.secret_file.exists():
         keys = node_secret.load_keys(settings)

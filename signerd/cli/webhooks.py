@@ -32,10 +32,10 @@ def add(*, uri: str, json: bool, **common: Any) -> None:
     added = _call(common, lambda scheduler, node_id: scheduler.add_outgoing_webhook(node_id, uri))
     output.result(
         {"id": added.id, "uri": uri, "secret": added.secret},
-        f"id      {added.id}\nsecret  {added.secret}",
+        f"id      {added.id}\nsecret  {output.plain(added.secret)}",
         json=json,
     )
-    output.talk("keep the secret now: it is not shown again (`signerd webhooks rotate-secret` makes a new one)")
+    output.talk("keep the secret: it is not shown again (`signerd webhooks rotate-secret` makes a new one)")
 
 
 @command.command("list")
@@ -46,7 +46,7 @@ def list_(*, json: bool, **common: Any) -> None:
     hooks = _call(common, lambda scheduler, node_id: scheduler.list_outgoing_webhooks(node_id))
     output.result(
         {"webhooks": [{"id": hook.id, "uri": hook.uri} for hook in hooks]},
-        "\n".join(f"{hook.id}  {hook.uri}" for hook in hooks) or "no webhooks",
+        "\n".join(f"{hook.id}  {output.plain(hook.uri)}" for hook in hooks) or "no webhooks",
         json=json,
     )
 
@@ -70,7 +70,7 @@ def rotate_secret(*, webhook_id: int, json: bool, **common: Any) -> None:
     secret = _call(
         common, lambda scheduler, node_id: scheduler.rotate_outgoing_webhook_secret(node_id, webhook_id)
     )
-    output.result({"id": webhook_id, "secret": secret}, f"secret  {secret}", json=json)
+    output.result({"id": webhook_id, "secret": secret}, f"secret  {output.plain(secret)}", json=json)
 
 
 def _call(common: dict[str, Any], call: Callable[[SchedulerClient, bytes], Awaitable[T]]) -> T:

@@ -8,7 +8,7 @@ import warnings
 from dataclasses import dataclass
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from signerd.core.keys import p256, secp256k1
@@ -16,6 +16,9 @@ from signerd.errors import CredentialsError
 from signerd.units import NodeId, UnixTime
 
 _MAX_CHAIN = 8
+
+UNREADABLE = (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion, x509.DuplicateExtension)
+"""What the library raises for certificates, requests and keys that it cannot read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,7 @@ def load_chain(pem: bytes, *, what: str) -> list[x509.Certificate]:
     """Certificates of a PEM text, leaf first. Raises CredentialsError naming `what`."""
     try:
         chain = x509.load_pem_x509_certificates(pem)
-    except ValueError as error:
+    except UNREADABLE as error:
         raise CredentialsError(f"{what} is not a readable PEM certificate") from error
     if len(chain) > _MAX_CHAIN:
         raise CredentialsError(f"{what} has {len(chain)} certificates, more than any honest chain")
@@ -48,7 +51,7 @@ def common_name(certificate: x509.Certificate) -> str:
         warnings.simplefilter("ignore")
         try:
             names = certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
-        except ValueError as error:
+        except UNREADABLE as error:
             raise CredentialsError("the certificate has an unreadable subject") from error
     if len(names) != 1:
         raise CredentialsError("the certificate has no single common name")
@@ -61,7 +64,7 @@ def issuer_common_name(certificate: x509.Certificate) -> str | None:
         warnings.simplefilter("ignore")
         try:
             names = certificate.issuer.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
-        except ValueError:
+        except UNREADABLE:
             return None
     return str(names[0].value) if len(names) == 1 else None
 
@@ -162,7 +165,7 @@ def check_chain(chain_pem: bytes, *, ca_pem: bytes, now: UnixTime) -> None:
 def _issued(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
     try:
         certificate.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature):
+    except (*UNREADABLE, InvalidSignature):
         return False
     return True
 
@@ -170,7 +173,7 @@ def _issued(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
 def _may_issue(certificate: x509.Certificate, now: UnixTime) -> bool:
     try:
         constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
-    except (x509.ExtensionNotFound, ValueError):
+    except (x509.ExtensionNotFound, *UNREADABLE):
         return False
     fresh = _unix(certificate.not_valid_before_utc) <= now <= _unix(certificate.not_valid_after_utc)
     return constraints.ca and fresh
@@ -179,7 +182,7 @@ def _may_issue(certificate: x509.Certificate, now: UnixTime) -> bool:
 def _p256_key(certificate: x509.Certificate) -> bytes:
     try:
         key = certificate.public_key()
-    except ValueError as error:
+    except UNREADABLE as error:
         raise CredentialsError("the certificate's public key is not readable") from error
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
         raise CredentialsError("the device certificate is not for a P-256 key")

@@ -15,6 +15,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from signerd.core.certificates import UNREADABLE
 from signerd.core.keys import p256
 from signerd.errors import MalformedMessage
 
@@ -85,7 +86,7 @@ def read(pem: bytes) -> CertificateRequest:
             request = x509.load_pem_x509_csr(pem)
             names = request.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
             public_key = request.public_key()
-        except (ValueError, TypeError) as error:
+        except UNREADABLE as error:
             raise MalformedMessage("the certificate request is not readable") from error
     if not isinstance(public_key, ec.EllipticCurvePublicKey) or not isinstance(
         public_key.curve, ec.SECP256R1
@@ -99,7 +100,7 @@ def read(pem: bytes) -> CertificateRequest:
 def _signed(request: x509.CertificateSigningRequest) -> bool:
     try:
         return request.is_signature_valid
-    except (InvalidSignature, ValueError):
+    except (InvalidSignature, *UNREADABLE):
         return False
 
 

@@ -9,6 +9,7 @@ from signerd.core import handlers
 from signerd.core.handlers.call import Answer, Call
 from signerd.core.keys import secp256k1
 from signerd.core.keys.node import NodeKeys
+from signerd.core.policy import pending, permissions
 from signerd.core.requests import Context, Refusal, Signed, SigningRequest
 from signerd.core.state import entries
 from signerd.core.state.book import Book, ChannelId
@@ -19,7 +20,10 @@ from signerd.units import Network, UnixTime
 
 SIGN_MESSAGE = 23
 ECDH = 1
+MOST_FOREIGN_CHANNELS = 50_000
 MALFORMED_RULE = "malformed"
+LONGEST_REASON = 2000
+"""Characters of a refusal's reason."""
 
 
 class Signer:
@@ -39,14 +43,14 @@ class Signer:
         try:
             answer = self._handle(request, book, now)
         except Refused as refused:
-            return Refusal(refused.rule, refused.message)
+            return Refusal(refused.rule, _shortened(refused.message))
         except MalformedMessage as problem:
-            return Refusal(MALFORMED_RULE, problem.message, malformed=True)
+            return Refusal(MALFORMED_RULE, _shortened(problem.message), malformed=True)
         return Signed(codec.encode(answer.reply), answer.changes)
 
     def _handle(self, request: SigningRequest, book: Book, now: UnixTime) -> Answer:
         number = codec.message_type(request.raw)
-        if number == SIGN_MESSAGE:
+        if number == SIGN_MESSAGE and self.dialect is Dialect.HOSTED:
             # The same operation signs the scheduler's challenges: a node that had it could take the
             # node over with a certificate of its own. This stays refused.
             raise Refused(
@@ -55,8 +59,12 @@ class Signer:
         if request.context is not None:
             _check_context(request.context)
         if number not in handlers.ANSWERED:
-            raise Refused("unsupported-message", f"this signer cannot answer {names.name_of(number)} yet")
+            raise Refused("unsupported-message", f"this signer does not answer {names.name_of(number)}")
+        permissions.require_spoken(number, self.dialect)
+        permissions.require_permission(number, request.context)
         message = codec.decode(request.raw)
+        if number in pending.ASKED_FOR:
+            pending.require_readable(request.pending)
         foreign = _foreign(request, book)
         _require_ours(message, request.context, book, foreign)
         call = Call(self.keys, self.network, self.dialect, now, book, request.context)
@@ -64,15 +72,24 @@ class Signer:
         return replace(answer, changes=replace(answer.changes, foreign=foreign)) if foreign else answer
 
 
+def _shortened(reason: str) -> str:
+    """A script of the node's choice can be megabytes long."""
+    return reason if len(reason) <= LONGEST_REASON else reason[:LONGEST_REASON] + "…"
+
+
 def _foreign(request: SigningRequest, book: Book) -> frozenset[ChannelId]:
     """Channels of another signer that this request's state entries speak of for the first time."""
     if not request.entries:
         return frozenset()
-    return frozenset(
+    new = frozenset(
         channel_id
         for channel_id in entries.channels_of_others(request.entries)
         if book.channel(channel_id) is None and not book.is_foreign(channel_id)
     )
+    if new and book.foreign_count + len(new) > MOST_FOREIGN_CHANNELS:
+        # They are remembered on disk, and it is the node that names them.
+        raise Refused("state-too-many-channels", f"the node speaks of over {MOST_FOREIGN_CHANNELS} channels")
+    return new
 
 
 def _require_ours(message: Any, context: Context | None, book: Book, foreign: frozenset[ChannelId]) -> None:
@@ -81,7 +98,9 @@ def _require_ours(message: Any, context: Context | None, book: Book, foreign: fr
         return
     concerned = {ChannelId(context.node_id, context.dbid)} if context is not None and context.dbid else set()
     if (peer_id := getattr(message, "peer_id", None)) is not None:
-        concerned.add(ChannelId(peer_id, message.dbid))
+        # `get_output_scriptpubkey` has its own word for it.
+        dbid = message.dbid if hasattr(message, "dbid") else message.channel_id
+        concerned.add(ChannelId(peer_id, dbid))
     for channel_id in concerned:
         if channel_id in foreign or book.is_foreign(channel_id):
             raise Refused(

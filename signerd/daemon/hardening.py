@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import ctypes
-import errno
 import os
+import re
 import resource
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 _PR_SET_DUMPABLE = 4
+_CAP_IPC_LOCK = 14
+_MADV_DONTNEED_LOCKED = 24  # Linux 5.18
+_CODE_OF_A_FILE = re.compile(r"([0-9a-f]+)-([0-9a-f]+) r-xp \S+ \S+ \S+ +/")
 _MCL_CURRENT, _MCL_FUTURE, _MCL_ONFAULT = 1, 2, 4
 
 
@@ -25,12 +30,46 @@ def lock_memory() -> str | None:
     """Keep pages out of swap, as they are touched. None on success, else why not, for one log line."""
     if sys.platform != "linux":
         return f"this signer cannot lock memory on {sys.platform}"
+    soft, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
+    if soft != resource.RLIM_INFINITY and not _may_exceed_limits():
+        # With a finite limit, every later allocation and thread beyond it would fail.
+        return f"the limit is {soft} bytes (LimitMEMLOCK=infinity in systemd, `ulimit -l` in a shell)"
     libc = ctypes.CDLL(None, use_errno=True)
     # ONFAULT: without it, every thread's whole stack would be made resident and locked.
     if libc.mlockall(_MCL_CURRENT | _MCL_FUTURE | _MCL_ONFAULT) == 0:
         return None
-    number = ctypes.get_errno()
-    if number in (errno.ENOMEM, errno.EPERM, errno.EAGAIN):
-        soft, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
-        return f"the memory lock limit is {soft} bytes (LimitMEMLOCK= in systemd, `ulimit -l` in a shell)"
-    return os.strerror(number)
+    return os.strerror(ctypes.get_errno())
+
+
+def _may_exceed_limits() -> bool:
+    """Whether this process has CAP_IPC_LOCK (capabilities(7))."""
+    with Path("/proc/self/status").open("rb") as status:
+        for line in status:
+            if line.startswith(b"CapEff:"):
+                return bool(int(line.split()[1], 16) >> _CAP_IPC_LOCK & 1)
+    return False
+
+
+def give_back_code() -> None:
+    """Let go of the pages of library code that came in while we started: two thirds are not used again.
+
+    The kernel does this by itself when memory is short, but not with memory that is locked. What is needed
+    again comes back from the page cache. An older kernel refuses, and nothing changes.
+    """
+    if sys.platform != "linux":
+        return
+    libc = ctypes.CDLL(None)
+    libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+    for start, end in _clean_code(Path("/proc/self/smaps").read_text(encoding="utf-8", errors="replace")):
+        libc.madvise(start, end - start, _MADV_DONTNEED_LOCKED)
+
+
+def _clean_code(smaps: str) -> Iterator[tuple[int, int]]:
+    """Where the code of files is mapped and nothing was written into it: dropping a written page loses it."""
+    mapping: tuple[int, int] | None = None
+    for line in smaps.splitlines():
+        if not line[:1].isupper():
+            found = _CODE_OF_A_FILE.match(line)
+            mapping = (int(found[1], 16), int(found[2], 16)) if found else None
+        elif mapping and line.startswith("Anonymous:") and line.split()[1] == "0":
+            yield mapping

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 from signerd.core import certificates
 from signerd.core.certificates import DeviceCertificate
 from signerd.core.keys import p256
 from signerd.errors import CredentialsError, InputMissing
-from signerd.greenlight import builtin
+from signerd.greenlight import builtin, transport
 from signerd.greenlight.credentials import Credentials
 from signerd.greenlight.transport import Identity
 from signerd.store import files
@@ -42,25 +43,41 @@ def nobody(settings: Settings) -> Identity:
         )
     if certificate is None or key is None:
         return Identity(builtin.nobody_cert_pem(), builtin.nobody_key_pem(), ca_pem(settings))
-    return Identity(
+    identity = Identity(
         _read_pem(certificate, "scheduler.nobody_cert_file"),
         _read_pem(key, "scheduler.nobody_key_file"),
         ca_pem(settings),
     )
+    try:
+        transport.tls_context(identity)
+    except CredentialsError as error:
+        raise CredentialsError(
+            f"the nobody certificate {certificate} and its key {key} cannot be used: {error.message}",
+            hint="check `scheduler.nobody_cert_file` and `nobody_key_file`, GL_NOBODY_CRT and GL_NOBODY_KEY",
+        ) from error
+    return identity
 
 
 def load_credentials(settings: Settings) -> Credentials:
     """The credentials file. Raises CredentialsError if it is missing or damaged."""
     path = settings.credentials_file
-    try:
-        return Credentials.decode(files.read_bounded(path, MAX_CREDENTIALS))
-    except InputMissing as error:
+    if not path.exists():
         raise CredentialsError(
             f"no credentials at {path}",
             hint="run `signerd register` (a new node) or `signerd recover` (a node that exists)",
-        ) from error
+        )
+    try:
+        return Credentials.decode(files.read_bounded(path, MAX_CREDENTIALS))
+    except InputMissing as error:
+        raise CredentialsError(error.message, hint=error.hint) from error
     except CredentialsError as error:
         raise CredentialsError(f"{path}: {error.message}", hint=error.hint) from error
+
+
+def readable_by_others(settings: Settings) -> str | None:
+    """What to type where others can read the credentials, which hold the device key; else None."""
+    path = settings.credentials_file
+    return f"chmod 600 {shlex.quote(str(path))}" if path.stat().st_mode & 0o077 else None
 
 
 def device(settings: Settings, credentials: Credentials) -> Identity:

@@ -12,7 +12,7 @@ from signerd.daemon.backoff import Backoff
 from signerd.daemon.clock import Clock
 from signerd.daemon.scheduler_link import SchedulerLink
 from signerd.daemon.signing_service import SigningService
-from signerd.errors import AccessDenied, Rejected, RemoteError, Unavailable
+from signerd.errors import AccessDenied, Rejected, RemoteError
 from signerd.greenlight import translate
 from signerd.greenlight.node import NodeClient
 from signerd.greenlight.pb import greenlight_pb2
@@ -21,19 +21,21 @@ from signerd.observe import events
 from signerd.observe.logs import Log
 
 _POLL_RAN_OUT = "DEADLINE_EXCEEDED"
+_NEARLY = 0.9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeAttachment:
     """The loop around GetNodeInfo and the node's request stream.
 
-    `backoff` counts failed calls and sessions, `placement` the polls that found the node nowhere.
+    `calls` counts failed calls, `sessions` those that ended, `placement` the polls without a result.
     """
 
     link: SchedulerLink
     service: SigningService
     connect: Callable[[str], NodeClient]
-    backoff: Backoff
+    calls: Backoff
+    sessions: Backoff
     placement: Backoff
     clock: Clock
     log: Log
@@ -51,16 +53,22 @@ class NodeAttachment:
     async def _find(self) -> str | None:
         """One poll: the node's URI, or None after a pause."""
         node_id = self.service.signer.keys.node_id
+        started = self.clock.monotonic()
+        self.calls.started()
         try:
             info = await self.link.client.get_node_info(node_id, wait=True, deadline=self.poll_seconds)
         except AccessDenied:
             raise
         except RemoteError as error:
-            if isinstance(error, Unavailable) and error.code == _POLL_RAN_OUT and await self._alive():
+            # Only our own deadline ends a poll in peace: a scheduler that says so at once is one that fails.
+            ran_out = self.clock.monotonic() - started >= self.poll_seconds * _NEARLY
+            if ran_out and error.code == _POLL_RAN_OUT and await self._alive():
+                await asyncio.sleep(self.placement.pause())
                 return None
             self.link.note_failure(error)
             await self._failed(error)
             return None
+        self.calls.reset()
         if not info.grpc_uri:
             # A scheduler that does not hold the call open answers at once, again and again.
             await asyncio.sleep(self.placement.pause())
@@ -82,7 +90,7 @@ class NodeAttachment:
         return True
 
     async def _failed(self, error: RemoteError) -> None:
-        pause = self.backoff.pause()
+        pause = self.calls.pause()
         self.log.emit(
             events.SchedulerCallFailed(
                 call="GetNodeInfo", reason=error.message, hint=error.hint, retry_seconds=round(pause, 2)
@@ -91,7 +99,7 @@ class NodeAttachment:
         await self.link.pause(pause)
 
     async def _session(self, uri: str) -> None:
-        self.backoff.started()
+        self.sessions.started()
         try:
             async with self.connect(uri) as node, node.requests() as requests:
                 self.log.emit(events.NodeAttached(uri=uri))
@@ -104,7 +112,7 @@ class NodeAttachment:
         except RemoteError as error:
             # Even a refusal: the scheduler hands out the address, and must not be able to end us with it.
             reason = error.message
-        pause = self.backoff.pause()
+        pause = self.sessions.pause()
         self.log.emit(events.NodeDetached(uri=uri, reason=reason, retry_seconds=round(pause, 2)))
         await asyncio.sleep(pause)
 

@@ -51,6 +51,14 @@ class SchedulerLink:
         if isinstance(error, Unavailable) and error.code == _CONNECTION_LOST:
             self._lost()
 
+    async def watch(self) -> None:
+        """Notice a lost connection even while no call is on it; until cancelled."""
+        while True:
+            client = self.client
+            await client.lost()
+            if client is self._client:
+                self._lost()
+
     async def upgrade_due(self) -> None:
         """Wait until MaybeUpgrade has to be sent; it counts as not due from then on."""
         await self._upgrade_due.wait()

@@ -15,6 +15,7 @@ from signerd.greenlight.pb import scheduler_pb2
 from signerd.greenlight.scheduler import SignerRequests
 from signerd.greenlight.values import Undecodable
 from signerd.observe import events
+from signerd.observe.events import Event
 from signerd.observe.logs import Log
 
 
@@ -52,9 +53,12 @@ class SchedulerStream:
                 if isinstance(request, Undecodable):
                     self.log.emit(events.Garbage(source="scheduler", size=len(request.raw)))
                     continue
-                response = self._answer(request)
-                if response is not None:
-                    await stream.answer(response)
+                response, event = self._answer(request)
+                try:
+                    if response is not None:
+                        await stream.answer(response)
+                finally:
+                    self.log.emit(event)
         finally:
             announcement.cancel()
 
@@ -65,36 +69,31 @@ class SchedulerStream:
             return  # the reader of the stream meets the same error, and tells
         self.log.emit(events.SchedulerStreamOpen())
 
-    def _answer(self, request: scheduler_pb2.SignerRequest) -> scheduler_pb2.SignerResponse | None:
+    def _answer(
+        self, request: scheduler_pb2.SignerRequest
+    ) -> tuple[scheduler_pb2.SignerResponse | None, Event]:
+        """What to send, and what to log once it is sent: nobody should wait for a log."""
         try:
             approval = translate.pairing_approval(request)
         except MalformedMessage as problem:
-            self.log.emit(
-                events.PairingRefused(
-                    request_id=request.request_id, device="", rule="malformed", reason=problem.message
-                )
+            refused = events.PairingRefused(
+                request_id=request.request_id, device="", rule="malformed", reason=problem.message
             )
-            return None
+            return translate.empty_response(request.request_id) if self.answer_refusals else None, refused
         outcome = self.service.decide_pairing(approval)
+        response = translate.signer_response(request.request_id, outcome)
         match outcome:
             case Approved():
-                self.log.emit(
-                    events.PairingApproved(
-                        request_id=request.request_id,
-                        device=approval.device_name,
-                        restrictions=approval.restrictions,
-                    )
+                return response, events.PairingApproved(
+                    request_id=request.request_id,
+                    device=approval.device_name,
+                    restrictions=approval.restrictions,
                 )
             case Denied():
-                self.log.emit(
-                    events.PairingRefused(
-                        request_id=request.request_id,
-                        device=approval.device_name,
-                        rule=outcome.rule,
-                        reason=outcome.reason,
-                    )
-                )
                 # The reference signer is silent here; what a scheduler makes of `empty` is its own affair.
-                if not self.answer_refusals:
-                    return None
-        return translate.signer_response(request.request_id, outcome)
+                return response if self.answer_refusals else None, events.PairingRefused(
+                    request_id=request.request_id,
+                    device=approval.device_name,
+                    rule=outcome.rule,
+                    reason=outcome.reason,
+                )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from signerd.core import pairing
-from signerd.core.pairing import Approved, Denied, PairingApproval, PairingPolicy
+from signerd.core.pairing import Approved, Denied, PairingApproval, PairingPolicy, PairingRule
 from signerd.core.requests import Refusal, Signed, SigningRequest
 from signerd.core.signer import Signer
 from signerd.daemon.clock import Clock
 from signerd.store.state_db import StateDb
+from signerd.units import UnixTime
 
-_PRUNE_EVERY = 1024
+_RELOAD_EVERY = 1024
 
 
 class SigningService:
@@ -20,7 +21,8 @@ class SigningService:
         self._policy = policy
         self._store = store
         self._clock = clock
-        self._approvals = store.approvals(clock.now())
+        self._approvals = store.approvals()
+        self._approval_floor = store.approval_floor()
         self._decided = 0
 
     def answer(self, request: SigningRequest) -> Signed | Refusal:
@@ -40,13 +42,20 @@ class SigningService:
         """
         now = self._clock.now()
         outcome = pairing.decide(approval, self.signer.keys, self._policy, self._approvals, now)
-        if isinstance(outcome, Approved):
-            self._store.remember_approval(outcome.digest, expires=outcome.expires, now=now)
-            self._approvals[outcome.digest] = outcome.expires
-            self._forget_expired(now)
-        return outcome
-
-    def _forget_expired(self, now: int) -> None:
+        if not isinstance(outcome, Approved):
+            return outcome
+        timestamp = UnixTime(approval.timestamp)
+        if timestamp <= self._approval_floor:
+            # This clock was ahead once, and approvals of that time are forgotten.
+            return Denied(
+                PairingRule.REPLAYED,
+                "this approval is as old as some that were answered and forgotten",
+                hint="approve again; if it stays so, this machine's clock was set back",
+            )
+        self._store.remember_approval(outcome.digest, timestamp=timestamp, expires=outcome.expires, now=now)
+        self._approvals[outcome.digest] = outcome.expires
         self._decided += 1
-        if self._decided % _PRUNE_EVERY == 0:
-            self._approvals = {d: e for d, e in self._approvals.items() if e >= now}
+        if self._decided % _RELOAD_EVERY == 0:
+            self._approvals = self._store.approvals()
+            self._approval_floor = self._store.approval_floor()
+        return outcome

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import signerd
 from signerd.core.pairing import PairingPolicy
+from signerd.core.policy.payments import REMEMBERED
 from signerd.core.signer import Signer
-from signerd.core.wire import names
 from signerd.daemon import expiry, hardening, identity, preflight
 from signerd.daemon.backoff import Backoff
 from signerd.daemon.clock import Clock, SystemClock
@@ -27,6 +27,7 @@ from signerd.observe import events
 from signerd.observe.logs import Log
 from signerd.store import files
 from signerd.store.state_db import StateDb
+from signerd.units import UnixTime
 
 if TYPE_CHECKING:
     from signerd.config import Settings
@@ -37,6 +38,9 @@ PLACEMENT_CAP_SECONDS = 3.0
 """A scheduler that does not hold GetNodeInfo(wait) open is asked about every 1.5 s."""
 
 PROBE_SECONDS = 10.0
+
+SETTLED_SECONDS = 2.0
+"""After the first conversation with the scheduler: by then what had to start has started."""
 
 
 class _Stop(Exception):
@@ -61,6 +65,7 @@ class Supervisor:
             device = identity.device(self._settings, credentials)
             certificate = identity.check(device, node_id=self._keys.node_id, now=self._clock.now())
             with StateDb(self._settings.state_file) as store:
+                store.forget_payments(UnixTime(self._clock.now() - REMEMBERED))
                 self._announce()
                 asyncio.run(self._serve(device, certificate, store))
 
@@ -76,10 +81,14 @@ class Supervisor:
             )
         )
         self._log.emit(
-            events.SigningLimited(cannot_sign=", ".join(names.NAMES[n] for n in names.NEEDED_BY_A_NODE))
+            events.CommandsNotChecked(
+                meaning="a withdrawal, payment or invoice is signed without asking whether you ordered it"
+            )
         )
         if reason := hardening.lock_memory():
             self._log.emit(events.MemoryNotLocked(reason=reason))
+        if remedy := identity.readable_by_others(settings):
+            self._log.emit(events.CredentialsReadable(hint=remedy))
         if config.pairing.allow_widening:
             self._log.emit(
                 events.SafetyLowered(
@@ -93,8 +102,9 @@ class Supervisor:
         await link.open()
         try:
             async with asyncio.TaskGroup() as group:
-                for loop in self._loops(link, device, certificate, store):
-                    group.create_task(loop)
+                for name, loop in self._loops(link, device, certificate, store).items():
+                    group.create_task(_for_ever(name, loop))
+                group.create_task(_settle(link))
                 group.create_task(self._until_signalled())
         except* _Stop as stop:
             self._log.emit(events.Stopping(reason=str(stop.exceptions[0])))
@@ -105,7 +115,7 @@ class Supervisor:
 
     def _loops(
         self, link: SchedulerLink, device: Identity, certificate: DeviceCertificate, store: StateDb
-    ) -> list[Coroutine[Any, Any, None]]:
+    ) -> dict[str, Coroutine[Any, Any, None]]:
         config = self._settings.config
         signer = Signer(self._keys, self._settings.network)
         policy = PairingPolicy(
@@ -119,7 +129,8 @@ class Supervisor:
             link=link,
             service=service,
             connect=lambda uri: self._node(uri, device),
-            backoff=self._backoff(),
+            calls=self._backoff(),
+            sessions=self._backoff(),
             placement=self._backoff(cap=PLACEMENT_CAP_SECONDS),
             clock=self._clock,
             log=self._log,
@@ -129,7 +140,13 @@ class Supervisor:
         stream = SchedulerStream(link, service, self._backoff(), self._log, config.pairing.answer_refusals)
         upgrades = Upgrades(link, signer, config.node.version, self._backoff(), self._log)
         watch = expiry.ExpiryWatch(certificate, self._clock, self._log)
-        return [upgrades.run(), stream.run(), attachment.run(), watch.run()]
+        return {
+            "upgrades": upgrades.run(),
+            "scheduler stream": stream.run(),
+            "node attachment": attachment.run(),
+            "expiry": watch.run(),
+            "connection": link.watch(),
+        }
 
     async def _until_signalled(self) -> None:
         stopped: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -174,6 +191,23 @@ class Supervisor:
             max_seconds=min(cap, config.max_seconds) if cap else config.max_seconds,
             stable_seconds=config.stable_seconds,
         )
+
+
+async def _settle(link: SchedulerLink) -> None:
+    await link.upgraded()
+    await asyncio.sleep(SETTLED_SECONDS)
+    hardening.give_back_code()
+
+
+async def _for_ever(name: str, loop: Coroutine[Any, Any, None]) -> None:
+    """A loop that must not end by itself, however quietly: a task group overlooks a cancelled child."""
+    task = asyncio.current_task()
+    try:
+        await loop
+    except asyncio.CancelledError:
+        if task is not None and task.cancelling():
+            raise
+    raise RuntimeError(f"the loop of the {name} ended by itself")
 
 
 def _first(group: BaseExceptionGroup[SignerdError]) -> SignerdError:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from signerd.dev import files
+from signerd.dev.channel_control import ChannelCommands
 from signerd.dev.faults import EVERY_METHOD, Fault
 from signerd.dev.listener import Listener
 from signerd.dev.local import LocalGreenlight
@@ -49,6 +50,7 @@ class Control:
             "reports": self._reports,
             "rejections": self._rejections,
             "export-payload": self._export_payload,
+            **ChannelCommands(self._node).commands,
         }
 
     @contextlib.asynccontextmanager

@@ -7,7 +7,8 @@ after a call has ended that does nothing.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import contextlib
+from collections.abc import Awaitable, Callable, Iterator
 from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypeVar
 
@@ -72,10 +73,8 @@ class Caller:
                 call.cancel()
             return answer
 
-        try:
+        with _border(doing, self._peer):
             answer = await (self._repeated(attempt) if repeatable else attempt())
-        except grpc.aio.AioRpcError as error:
-            raise failures.remote_error(error, doing=doing, peer=self._peer) from error
         if isinstance(answer, Undecodable):
             raise ProtocolViolation(
                 f"cannot {doing}: {self._peer} answered {len(answer.raw)} bytes that are no "
@@ -85,11 +84,20 @@ class Caller:
         return answer
 
     def subscription(
-        self, method: str, request: Message, item: type[Reply], *, doing: str
+        self,
+        method: str,
+        request: Message,
+        item: type[Reply],
+        *,
+        doing: str,
+        acceptable: Callable[[bytes], bool] = lambda _raw: True,
     ) -> Subscription[Reply]:
-        """One request, a stream of replies. The call starts when the result is entered."""
+        """One request, a stream of replies. The call starts when the result is entered.
+
+        `acceptable` judges a message's bytes before they are parsed; the others come as Undecodable.
+        """
         multicallable = self._channel.unary_stream(
-            method, request_serializer=_encode, response_deserializer=_decoder(item)
+            method, request_serializer=_encode, response_deserializer=_decoder(item, acceptable)
         )
         return Subscription(lambda: multicallable(request), doing=doing, peer=self._peer)
 
@@ -134,19 +142,15 @@ class Subscription(Generic[Reply]):
 
     async def opened(self) -> None:
         """Wait until the call is on the wire. Raises a RemoteError if it cannot be brought there."""
-        try:
+        with _border(self._doing, self._peer):
             await self._entered.wait_for_connection()
-        except grpc.aio.AioRpcError as error:
-            raise failures.remote_error(error, doing=self._doing, peer=self._peer) from error
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Reply | Undecodable:
-        try:
+        with _border(self._doing, self._peer):
             message: Any = await self._entered.read()
-        except grpc.aio.AioRpcError as error:
-            raise failures.remote_error(error, doing=self._doing, peer=self._peer) from error
         if message is grpc.aio.EOF:
             raise StopAsyncIteration
         received: Reply | Undecodable = message
@@ -178,15 +182,30 @@ class Conversation(Subscription[Request], Generic[Request, Reply]):
         call: Any = self._entered
         try:
             async with asyncio.timeout(self._deadline):
-                await call.write(answer)
-        except grpc.aio.AioRpcError as error:
-            raise failures.remote_error(error, doing=self._doing, peer=self._peer) from error
+                with _border(self._doing, self._peer):
+                    await call.write(answer)
         except asyncio.InvalidStateError as error:
             raise Unavailable(f"cannot {self._doing}: {self._peer} has ended the stream") from error
         except TimeoutError as error:
             raise Unavailable(
                 f"cannot {self._doing}: {self._peer} does not take our answer", code="DEADLINE_EXCEEDED"
             ) from error
+
+
+@contextlib.contextmanager
+def _border(doing: str, peer: str) -> Iterator[None]:
+    """Where gRPC's own exceptions become ours."""
+    try:
+        yield
+    except grpc.aio.AioRpcError as error:
+        raise failures.remote_error(error, doing=doing, peer=peer) from error
+    except asyncio.CancelledError:
+        # gRPC says the same when a channel is closed under a call as when somebody cancels the task. Taken
+        # for the latter, a closed channel would end a loop without a word.
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise Unavailable(f"cannot {doing}: the connection to {peer} was closed", code="CANCELLED") from None
 
 
 def message(kind: type[Request], **fields: Any) -> Request:
@@ -201,12 +220,14 @@ def _encode(message: Message) -> bytes:
     return message.SerializeToString()
 
 
-def _decoder(kind: type[Reply]) -> Callable[[bytes], Reply | Undecodable]:
+def _decoder(
+    kind: type[Reply], acceptable: Callable[[bytes], bool] = lambda _raw: True
+) -> Callable[[bytes], Reply | Undecodable]:
     """Never raises: an exception in a decoder would end a stream, and be logged by gRPC."""
 
     def decode(raw: bytes) -> Reply | Undecodable:
         try:
-            return kind.FromString(raw)
+            return kind.FromString(raw) if acceptable(raw) else Undecodable(raw)
         except DecodeError:
             return Undecodable(raw)
 

@@ -10,7 +10,7 @@ from typing import Self
 import grpc.aio
 
 from signerd.greenlight import endpoint as endpoints
-from signerd.greenlight import peer_certificate, transport
+from signerd.greenlight import peer_certificate, transport, wire_scan
 from signerd.greenlight.calls import Caller, Subscription
 from signerd.greenlight.endpoint import Endpoint
 from signerd.greenlight.pb import greenlight_pb2
@@ -18,6 +18,13 @@ from signerd.greenlight.transport import MIB, ClientOptions, Identity
 
 MESSAGE_LIMIT = 64 * MIB
 """Requests carry the signer's state, which grows with the channels; other clients stop at 4 MiB."""
+
+MOST_ENTRIES = 100_000
+"""State entries and pending requests in one message; ten thousand channels have some twenty thousand."""
+
+_REPEATED = frozenset(
+    greenlight_pb2.HsmRequest.DESCRIPTOR.fields_by_name[name].number for name in ("signer_state", "requests")
+)
 
 HOSTED_DOMAIN = "blckstrm"
 
@@ -79,6 +86,7 @@ class NodeClient:
             greenlight_pb2.Empty(),
             greenlight_pb2.HsmRequest,
             doing="take the node's requests",
+            acceptable=lambda raw: wire_scan.has_at_most(raw, _REPEATED, MOST_ENTRIES),
         )
 
     async def respond(self, response: greenlight_pb2.HsmResponse, *, deadline: float | None = None) -> None:

@@ -15,7 +15,7 @@ from cryptography import x509
 
 from signerd.core import certificates
 from signerd.errors import ProtocolViolation, Unavailable
-from signerd.greenlight import failures, transport
+from signerd.greenlight import failures, resolver, transport
 from signerd.greenlight.endpoint import Endpoint
 from signerd.greenlight.transport import Identity
 
@@ -37,10 +37,11 @@ async def fetch(endpoint: Endpoint, identity: Identity, *, server_name: str, sec
 
     Raises Unavailable if there is no such connection within `seconds`, CredentialsError for our identity.
     """
-    context = transport.tls_context(identity)
     try:
+        context = transport.tls_context(identity)
         async with asyncio.timeout(seconds):
-            reader, writer = await asyncio.open_connection(endpoint.host, endpoint.port)
+            address = await resolver.resolve(endpoint.host, endpoint.port)
+            reader, writer = await asyncio.open_connection(address, endpoint.port)
             try:
                 return await _handshake(context, server_name, reader, writer, endpoint)
             finally:
@@ -64,7 +65,13 @@ def check(certificate: bytes, *, node_id: bytes, endpoint: Endpoint) -> None:
 
     Names outside the users' part of the hierarchy are the operator's own services, and pass.
     """
-    for name in _common_names(certificate):
+    names = _common_names(certificate)
+    if not names:
+        raise ProtocolViolation(
+            f"what answers as the node at {endpoint} shows a certificate without a name",
+            hint="nothing was sent to it; something on the way answers in the node's place",
+        )
+    for name in names:
         user = certificates.user_of(name)
         if user is not None and user != node_id.hex():
             raise ProtocolViolation(
@@ -135,5 +142,5 @@ def _common_names(certificate: bytes) -> list[str]:
                 for name in (leaf.subject, leaf.issuer)
                 for attribute in name.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
             ]
-        except ValueError as error:
+        except certificates.UNREADABLE as error:
             raise ProtocolViolation("the node's certificate has an unreadable name") from error

@@ -58,6 +58,18 @@ class SchedulerClient(PairingCalls):
         if self._channel is not None:
             await self._channel.close()
 
+    async def lost(self) -> None:
+        """Wait until a connection that stood is lost, or this client is closed."""
+        channel, stood = self._channel, False
+        while channel is not None and self._channel is channel:
+            state = channel.get_state()
+            if state is grpc.ChannelConnectivity.SHUTDOWN or (
+                stood and state is not grpc.ChannelConnectivity.READY
+            ):
+                return
+            stood = stood or state is grpc.ChannelConnectivity.READY
+            await channel.wait_for_state_change(state)
+
     # Identity
 
     async def get_challenge(

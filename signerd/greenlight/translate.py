@@ -48,13 +48,18 @@ def pairing_approval(message: scheduler_pb2.SignerRequest) -> PairingApproval:
 def signer_response(request_id: int, outcome: Approved | Denied) -> scheduler_pb2.SignerResponse:
     """The answer for the wire; a denial is the `empty` member."""
     if isinstance(outcome, Denied):
-        return scheduler_pb2.SignerResponse(request_id=request_id, empty=greenlight_pb2.Empty())
+        return empty_response(request_id)
     return scheduler_pb2.SignerResponse(
         request_id=request_id,
         approve_pairing=scheduler_pb2.ApprovePairingResponse(
             device_id=outcome.device_id, node_id=outcome.node_id, rune=outcome.rune
         ),
     )
+
+
+def empty_response(request_id: int) -> scheduler_pb2.SignerResponse:
+    """An answer that grants nothing."""
+    return scheduler_pb2.SignerResponse(request_id=request_id, empty=greenlight_pb2.Empty())
 
 
 def _context(message: greenlight_pb2.HsmRequestContext) -> Context:

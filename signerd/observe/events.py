@@ -27,12 +27,12 @@ class Started(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SigningLimited(Event):
-    """Some requests of a node are refused by name until this signer learns to answer them."""
+class CommandsNotChecked(Event):
+    """What the node asks is held against the channels and the wallet, not against its owner's commands."""
 
-    NAME = "signing-limited"
+    NAME = "commands-not-checked"
     LEVEL = "warning"
-    cannot_sign: str
+    meaning: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +40,15 @@ class MemoryNotLocked(Event):
     NAME = "memory-not-locked"
     LEVEL = "warning"
     reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CredentialsReadable(Event):
+    """Others on this machine can read the credentials, which hold the device key."""
+
+    NAME = "credentials-readable"
+    LEVEL = "warning"
+    hint: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

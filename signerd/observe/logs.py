@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import sys
@@ -51,7 +52,9 @@ class Log:
             for item in dataclasses.fields(event)
             if (value := getattr(event, item.name)) is not None
         }
-        self._logger.log(_LEVELS[event.LEVEL], event.NAME, **fields)
+        # A log that cannot be written (its reader died, its disk is full) must not stop the signing.
+        with contextlib.suppress(OSError, ValueError):
+            self._logger.log(_LEVELS[event.LEVEL], event.NAME, **fields)
 
 
 def _headline_first(
@@ -64,5 +67,8 @@ def _headline_first(
 def _clean(value: object) -> object:
     if not isinstance(value, str):
         return value
-    text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in value)
-    return text if len(text) <= _MAX_FIELD else text[:_MAX_FIELD] + "…"
+    shown = value[:_MAX_FIELD]
+    text = shown
+    if not shown.isprintable():
+        text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in shown)
+    return text if len(value) <= _MAX_FIELD else text + "…"

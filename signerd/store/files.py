@@ -254,13 +254,16 @@ def lock_directory(directory: Path) -> Iterator[None]:
             raise _already_running(directory, os.pread(fd, 32, 0)) from error
         except OSError as error:
             raise _output_error(error, path) from error
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, b"%d\n" % os.getpid(), 0)
+        # The number only helps whoever is refused; a full disk must not keep us from running.
+        with contextlib.suppress(OSError):
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, b"%d\n" % os.getpid(), 0)
         try:
             yield
         finally:
             # The file stays: removing it would let two processes lock two different files of one name.
-            os.ftruncate(fd, 0)
+            with contextlib.suppress(OSError):
+                os.ftruncate(fd, 0)
     finally:
         os.close(fd)
 

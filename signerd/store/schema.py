@@ -16,8 +16,13 @@ MIGRATIONS = (
     ) WITHOUT ROWID, STRICT;
     CREATE INDEX approval_by_expiry ON approval (expires);
     """,
-    # 2: channels (peer id, then dbid big-endian), what funds them, other signers' channels, payments.
+    # 2: until when approvals are forgotten; channels (peer id, then dbid big-endian), what funds them, those
+    # of other signers; payments; the node.
     """
+    ALTER TABLE approval ADD COLUMN timestamp INTEGER NOT NULL DEFAULT 0;
+    CREATE TABLE approval_floor (
+        id INTEGER PRIMARY KEY CHECK (id = 0), timestamp INTEGER NOT NULL
+    ) STRICT;
     CREATE TABLE channel (id BLOB PRIMARY KEY, state BLOB NOT NULL) STRICT;
     CREATE TABLE funding (
         outpoint BLOB PRIMARY KEY CHECK (length(outpoint) = 36),
@@ -29,6 +34,7 @@ MIGRATIONS = (
         amount_msat  TEXT NOT NULL,
         expires      INTEGER NOT NULL
     ) WITHOUT ROWID, STRICT;
+    CREATE INDEX payment_by_expiry ON payment (expires);
     CREATE TABLE foreign_channel (id BLOB PRIMARY KEY) WITHOUT ROWID, STRICT;
     CREATE TABLE node (id INTEGER PRIMARY KEY CHECK (id = 0), state BLOB NOT NULL) STRICT;
     """,
@@ -40,11 +46,13 @@ def open_store(path: Path) -> sqlite3.Connection:
     """The store at `path`, made or brought up to date. Raises StateError for a newer one; sqlite3.Error."""
     # 0600 from the first byte: SQLite makes its side files with the mode of the main one.
     path.touch(mode=0o600)
-    connection = sqlite3.connect(path, timeout=5)
+    connection = sqlite3.connect(path, timeout=1)
     try:
         # WAL with FULL survives a power cut; with NORMAL the last commits may be lost.
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
+        # A short log is soon written over: syncing a file that grows takes twice as long.
+        connection.execute("PRAGMA wal_autocheckpoint = 64")
         _require_integrity(connection)
         _migrate(connection, path)
     except BaseException:

@@ -74,7 +74,7 @@ def _require_private(status: os.stat_result, path: Path, *, handed_over: bool) -
         )
     if not stat.S_ISREG(status.st_mode):
         raise SecretError(f"{path} is not a regular file", hint="a secret is a file of its own")
-    if status.st_mode & 0o077 and not handed_over:
+    if status.st_mode & (0o007 if handed_over else 0o077):
         raise SecretError(
             f"{path} can be read by others (mode {stat.S_IMODE(status.st_mode):04o})",
             hint=f"chmod 600 {shlex.quote(str(path))}",

@@ -17,6 +17,8 @@ from signerd.errors import StateError
 from signerd.store import schema
 from signerd.units import UnixTime
 
+PRUNE_SECONDS = 60
+"""How often expired approvals are forgotten, at most."""
 CACHED_CHANNELS = 256
 """Channels that are kept decoded; the others are a look-up away."""
 
@@ -32,6 +34,7 @@ class StateDb:
         except (sqlite3.Error, OSError) as error:
             raise self._failed(error) from error
         self._node = self._load_node()
+        self._pruned = UnixTime(-PRUNE_SECONDS)
 
     def __enter__(self) -> Self:
         return self
@@ -64,6 +67,12 @@ class StateDb:
         self._keep(channel_id, channel)
         return channel
 
+    @property
+    def channel_count(self) -> int:
+        """How many channels are known, forgotten ones that must stay known with them."""
+        row = self._one("SELECT count(*) FROM channel", ())
+        return 0 if row is None else int(row[0])
+
     def channel_funded_by(self, outpoint: Outpoint) -> ChannelId | None:
         """The channel that an output carries, None for any other output."""
         row = self._one("SELECT channel FROM funding WHERE outpoint = ?", (outpoint.serialize(),))
@@ -73,6 +82,12 @@ class StateDb:
         """Whether another signer has made this channel, and we do not know its state."""
         return self._one("SELECT 1 FROM foreign_channel WHERE id = ?", (_key(channel_id),)) is not None
 
+    @property
+    def foreign_count(self) -> int:
+        """How many such channels are known."""
+        row = self._one("SELECT count(*) FROM foreign_channel", ())
+        return 0 if row is None else int(row[0])
+
     def payment(self, payment_hash: bytes) -> ApprovedPayment | None:
         """An approval, expired or not."""
         row = self._one(
@@ -80,15 +95,23 @@ class StateDb:
         )
         return None if row is None else ApprovedPayment(row[0], int(row[1]), row[2])
 
-    def approvals(self, now: UnixTime) -> dict[bytes, UnixTime]:
-        """Digest (32 bytes) → until when to remember it, of the approvals that could still be replayed."""
+    def payments_since(self, time: UnixTime) -> int:
+        """How many approvals do not expire before `time`."""
+        row = self._one("SELECT count(*) FROM payment WHERE expires >= ?", (time,))
+        return 0 if row is None else int(row[0])
+
+    def approvals(self) -> dict[bytes, UnixTime]:
+        """Digest (32 bytes) → until when to remember it, of the approvals that were answered."""
         try:
-            rows = self._connection.execute(
-                "SELECT digest, expires FROM approval WHERE expires >= ?", (now,)
-            ).fetchall()
+            rows = self._connection.execute("SELECT digest, expires FROM approval").fetchall()
         except sqlite3.Error as error:
             raise self._failed(error) from error
         return {digest: UnixTime(expires) for digest, expires in rows}
+
+    def approval_floor(self) -> UnixTime:
+        """The latest timestamp of an approval that was forgotten: what is dated then may be a replay."""
+        row = self._one("SELECT timestamp FROM approval_floor WHERE id = 0", ())
+        return UnixTime(0 if row is None else row[0])
 
     # What is remembered; on disk when these return
 
@@ -118,14 +141,38 @@ class StateDb:
                 self._keep(channel_id, channel)
         self._node = changes.node or self._node
 
-    def remember_approval(self, digest: bytes, *, expires: UnixTime, now: UnixTime) -> None:
-        """Remember one approval of a pairing (and forget the expired)."""
+    def forget_payments(self, before: UnixTime) -> None:
+        """Drop the approvals that expired before then."""
         try:
             with self._connection:
-                self._connection.execute("DELETE FROM approval WHERE expires < ?", (now,))
-                self._connection.execute("INSERT INTO approval VALUES (?, ?)", (digest, expires))
+                self._connection.execute("DELETE FROM payment WHERE expires < ?", (before,))
         except sqlite3.Error as error:
             raise self._failed(error) from error
+
+    def remember_approval(
+        self, digest: bytes, *, timestamp: UnixTime, expires: UnixTime, now: UnixTime
+    ) -> None:
+        """Remember one approval of a pairing; at times forget the expired, but for when they were made."""
+        try:
+            with self._connection:
+                if not self._pruned <= now < self._pruned + PRUNE_SECONDS:
+                    self._prune_approvals(now)
+                self._connection.execute(
+                    "INSERT INTO approval (digest, expires, timestamp) VALUES (?, ?, ?)",
+                    (digest, expires, timestamp),
+                )
+        except sqlite3.Error as error:
+            raise self._failed(error) from error
+
+    def _prune_approvals(self, now: UnixTime) -> None:
+        self._connection.execute(
+            "INSERT OR REPLACE INTO approval_floor SELECT 0, max(timestamp) FROM ("
+            "SELECT timestamp FROM approval WHERE expires < ? "
+            "UNION ALL SELECT timestamp FROM approval_floor) HAVING max(timestamp) IS NOT NULL",
+            (now,),
+        )
+        self._connection.execute("DELETE FROM approval WHERE expires < ?", (now,))
+        self._pruned = now
 
     def _write_channel(self, channel_id: ChannelId, channel: ChannelState | None) -> None:
         key = _key(channel_id)

@@ -161,7 +161,7 @@ def test_never_replaces_a_file_without_force(decrypt, home):
         (["backup.enc", "-o", "-", "--json"], "both want stdout"),
         (["backup.enc", "-o", "backup.enc", "--force"], "is the backup itself"),
         (["backup.enc", "-o", "link", "--force"], "is the backup itself"),
-        ([], "Missing argument"),
+        ([], "missing argument"),
     ],
 )
 def test_says_how_to_type_it(decrypt, home, arguments, message):

@@ -53,15 +53,16 @@ def test_says_its_version(signerd):
     assert signerd.run("--version").out.startswith("signerd 0.")
 
 
-def test_a_closed_pipe_is_no_error(signerd):
+def test_a_closed_pipe_gets_no_complaint(signerd):
     signerd.put_secret()
     command = f"{sys.executable} -m signerd inspect identity | true; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(
         ["bash", "-c", command], env=environment(signerd.home), capture_output=True, text=True,
         timeout=30, check=True, cwd=REPOSITORY,
     )  # fmt: skip
-    assert "Traceback" not in done.stderr
-    assert done.stdout.strip() in ("0", "")
+    assert not done.stderr
+    # 0 where all was written before the reader went away.
+    assert done.stdout.strip() in ("0", "74")
 
 
 @pytest.mark.parametrize(

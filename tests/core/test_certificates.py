@@ -137,6 +137,17 @@ def test_finds_the_node_id_in_both_forms(prefix):
     assert certificates.node_id_of(f"{prefix}/users/{NODE_ID.hex()}/node") == NODE_ID
 
 
+def test_a_certificate_of_an_unknown_version_is_unreadable_and_no_bug(authority):
+    import base64
+
+    pem = chain_of(authority)
+    der = base64.b64decode(b"".join(pem.split(b"-----")[2].split()))
+    # [0] { INTEGER version }: RFC 5280 knows 0 to 2.
+    strange = der.replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x05", 1)
+    text = b"-----BEGIN CERTIFICATE-----\n" + base64.b64encode(strange) + b"\n-----END CERTIFICATE-----\n"
+    assert "readable" in refusal_of(text, authority).message
+
+
 @pytest.mark.parametrize(
     "pem",
     [b"", b"garbage", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"],

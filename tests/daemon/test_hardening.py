@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from signerd.daemon import hardening
+
 IMPORTS = """
 import ctypes, os, resource
 from signerd.daemon import hardening
@@ -45,3 +47,35 @@ def test_a_limit_that_is_too_low_is_named():
     _, locked, reason, _ = run(drop)
     assert locked == "0"
     assert "65536 bytes" in reason
+    assert "LimitMEMLOCK" in reason
+
+
+SMAPS = """\
+7f10-7f20 r-xp 00000000 fe:00 1    /usr/lib/libclean.so
+Rss:                  64 kB
+Anonymous:             0 kB
+7f20-7f30 r-xp 00000000 fe:00 1    /usr/lib/librelocated.so
+Anonymous:             4 kB
+7f30-7f40 r--p 00000000 fe:00 1    /usr/lib/libclean.so
+Anonymous:             0 kB
+7f40-7f50 rw-p 00000000 00:00 0    [heap]
+Anonymous:             0 kB
+7f50-7f60 r-xp 00000000 00:00 0    [vdso]
+Anonymous:             0 kB
+"""
+
+
+def test_only_code_that_can_be_read_again_is_given_back():
+    assert list(hardening._clean_code(SMAPS)) == [(0x7F10, 0x7F20)]
+
+
+def test_a_process_that_gave_its_code_back_goes_on():
+    script = (
+        "from signerd.daemon import hardening; import coincurve\n"
+        "hardening.lock_memory(); hardening.give_back_code()\n"
+        "print(coincurve.PrivateKey(bytes(31) + bytes([1])).public_key.format().hex()[:8])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=True
+    )
+    assert done.stdout == "0279be66\n"

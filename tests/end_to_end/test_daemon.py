@@ -6,15 +6,13 @@ import asyncio
 import dataclasses
 import datetime
 import signal
-import time
-from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
+from helpers.approvals import approval_by
 from helpers.greenlight import asynchronous
 from helpers.world import NODE_ID, world
 
-from signerd.core import csr, device_pairing
+from signerd.core import csr
 from signerd.core.keys import p256
 from signerd.core.keys.node import NodeKeys
 from signerd.dev.certificates import Authority
@@ -22,9 +20,9 @@ from signerd.dev.faults import Fault
 from signerd.dev.node import RequestRefused
 from signerd.greenlight.credentials import Credentials
 from signerd.greenlight.pb import scheduler_pb2
-from signerd.units import NodeId, Secret, UnixTime
+from signerd.units import Secret
 
-SIGN_INVOICE = bytes.fromhex("000800000000")
+BIP137_SIGN_MESSAGE = bytes.fromhex("002d")
 SIGN_MESSAGE = bytes.fromhex("0017000568656c6c6f")
 
 
@@ -32,25 +30,6 @@ def placed_at(uri: str) -> Fault:
     """A scheduler that hands out this address, whatever is there."""
     reply = scheduler_pb2.NodeInfoResponse(node_id=NODE_ID, grpc_uri=uri)
     return Fault(reply=reply.SerializeToString())
-
-
-def approval_by(data_dir: Path) -> scheduler_pb2.ApprovePairingRequest:
-    """A valid approval of a new device, made with the credentials there."""
-    credentials = Credentials.decode((data_dir / "credentials.gfs").read_bytes())
-    key = p256.load_private_key(credentials.key)
-    asked = device_pairing.new_device(
-        ec.generate_private_key(ec.SECP256R1()), device_name="phone", description="", restrictions=""
-    )
-    now = UnixTime(int(time.time()))
-    return scheduler_pb2.ApprovePairingRequest(
-        device_id=asked.device_id,
-        timestamp=now,
-        device_name=asked.device_name,
-        restrictions=asked.restrictions,
-        sig=device_pairing.approve(asked, key=key, node_id=NodeId(NODE_ID), now=now),
-        pubkey=p256.public_bytes(key),
-        rune=credentials.rune,
-    )
 
 
 @asynchronous
@@ -72,19 +51,21 @@ async def test_announces_itself_before_it_asks_for_the_node_and_answers_its_requ
 
 
 @asynchronous
-async def test_says_at_start_and_in_each_refusal_what_it_cannot_sign(tmp_path):
+async def test_says_at_start_what_it_does_not_check_and_in_each_refusal_why(tmp_path):
     async with world(tmp_path) as w:
         await w.make_node()
         async with w.daemon() as daemon:
-            limited = await daemon.said("signing-limited")
-            assert "sign_invoice" in limited["cannot_sign"]
+            unchecked = await daemon.said("commands-not-checked")
+            assert "without asking whether you ordered it" in unchecked["meaning"]
             node = await w.greenlight.schedule(NODE_ID)
-            with pytest.raises(RequestRefused, match=r"unsupported-message: .*sign_invoice \(type 8\)"):
-                await node.ask(SIGN_INVOICE)
+            with pytest.raises(
+                RequestRefused, match=r"unsupported-message: .*bip137_sign_message \(type 45\)"
+            ):
+                await node.ask(BIP137_SIGN_MESSAGE)
             with pytest.raises(RequestRefused, match="sign-message"):
                 await node.ask(SIGN_MESSAGE)
             refused = await daemon.said("request-refused", rule="unsupported-message")
-            assert refused["message"] == "sign_invoice (type 8)"
+            assert refused["message"] == "bip137_sign_message (type 45)"
 
 
 @asynchronous

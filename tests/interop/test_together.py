@@ -229,7 +229,8 @@ async def test_both_stand_at_the_same_block(tmp_path, network):
             keys = NodeKeys.derive(secret)
             node = await greenlight.schedule(keys.node_id)
             theirs = await node.ask(bytes.fromhex("07d8"))
-        ours = Signer(keys, network).handle(SigningRequest(0, bytes.fromhex("07d8")), MemoryBook(), UnixTime(0))
+        request = SigningRequest(0, bytes.fromhex("07d8"))
+        ours = Signer(keys, network).handle(request, MemoryBook(), UnixTime(0))
         assert isinstance(ours, Signed)
         assert theirs[-44:-4] == ours.reply[-44:-4]
 

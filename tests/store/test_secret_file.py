@@ -64,6 +64,15 @@ def test_accepts_the_access_list_of_a_service_managers_credential(tmp_path):
     assert secret_file.read_secret(path, handed_over=True) == SECRET
 
 
+@pytest.mark.parametrize("mode", [0o444, 0o604, 0o666])
+def test_even_a_service_managers_credential_is_not_for_everybody(tmp_path, mode):
+    path = tmp_path / "hsm_secret"
+    path.write_bytes(SECRET.expose())
+    path.chmod(mode)
+    with pytest.raises(SecretError, match="read by others"):
+        secret_file.read_secret(path, handed_over=True)
+
+
 def test_says_where_a_secret_is_missing(tmp_path):
     with pytest.raises(InputMissing, match="no secret at") as caught:
         secret_file.read_secret(tmp_path / "hsm_secret")

@@ -28,24 +28,29 @@ NOW = UnixTime(1_800_000_000)
 
 def test_remembers_over_a_restart_and_forgets_the_expired(tmp_path):
     with StateDb(tmp_path / "db") as store:
-        store.remember_approval(DIGEST, expires=UnixTime(NOW + 60), now=NOW)
+        store.remember_approval(DIGEST, timestamp=NOW, expires=UnixTime(NOW + 60), now=NOW)
     with StateDb(tmp_path / "db") as store:
-        assert {DIGEST: NOW + 60} == store.approvals(NOW)
-        assert {} == store.approvals(UnixTime(NOW + 61))
-        store.remember_approval(OTHER, expires=UnixTime(NOW + 200), now=UnixTime(NOW + 61))
-        assert {OTHER: NOW + 200} == store.approvals(NOW)
+        assert {DIGEST: NOW + 60} == store.approvals()
+        assert store.approval_floor() == 0
+        later = UnixTime(NOW + 61)
+        store.remember_approval(OTHER, timestamp=later, expires=UnixTime(NOW + 200), now=later)
+        assert {OTHER: NOW + 200} == store.approvals()
+        assert NOW == store.approval_floor()
+        store.remember_approval(b"\x03" * 32, timestamp=later, expires=later, now=later)
+        assert NOW == store.approval_floor()
 
 
 def test_is_private_with_all_its_side_files(tmp_path):
     with StateDb(tmp_path / "db") as store:
-        store.remember_approval(DIGEST, expires=NOW, now=NOW)
+        store.remember_approval(DIGEST, timestamp=NOW, expires=NOW, now=NOW)
         assert {0o600} == {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
 
 
 def test_survives_a_kill_right_after_the_promise(tmp_path):
     script = (
         "import sys, time; from pathlib import Path; from signerd.store.state_db import StateDb\n"
-        "store = StateDb(Path(sys.argv[1])); store.remember_approval(b'\\x01' * 32, expires=2**40, now=0)\n"
+        "store = StateDb(Path(sys.argv[1]))\n"
+        "store.remember_approval(b'\\x01' * 32, timestamp=1, expires=2**40, now=0)\n"
         "print('promised', flush=True); time.sleep(60)"
     )
     process = subprocess.Popen(
@@ -57,7 +62,7 @@ def test_survives_a_kill_right_after_the_promise(tmp_path):
     process.wait()
     process.stdout.close()
     with StateDb(tmp_path / "db") as store:
-        assert [DIGEST] == list(store.approvals(NOW))
+        assert [DIGEST] == list(store.approvals())
 
 
 @pytest.mark.parametrize("content", [b"not a database at all, but long enough to look at", b"\x00" * 5000])
@@ -81,8 +86,8 @@ def test_says_when_the_disk_does_not_take_it(tmp_path):
     with StateDb(tmp_path / "db") as store:
         store._connection.execute("PRAGMA query_only = ON")
         with pytest.raises(StateError, match="failed"):
-            store.remember_approval(DIGEST, expires=NOW, now=NOW)
-        assert {} == store.approvals(NOW)
+            store.remember_approval(DIGEST, timestamp=NOW, expires=NOW, now=NOW)
+        assert {} == store.approvals()
 
 
 def test_a_directory_in_its_place_is_told(tmp_path):
@@ -165,7 +170,7 @@ def test_the_store_of_the_first_release_is_taken_over(tmp_path):
         connection.execute("INSERT INTO approval VALUES (?, ?)", (DIGEST, NOW))
     connection.close()
     with StateDb(tmp_path / "db") as store:
-        assert {DIGEST: NOW} == store.approvals(NOW)
+        assert {DIGEST: NOW} == store.approvals()
         store.commit(Changes(channels={CHANNEL_ID: READY}))
         assert READY == store.channel(CHANNEL_ID)
 
@@ -178,3 +183,13 @@ def test_a_damaged_channel_is_told_and_never_taken_for_a_new_one(tmp_path, state
         store._connection.commit()
     with StateDb(tmp_path / "db") as store, pytest.raises(StateError, match="stored value"):
         store.channel(CHANNEL_ID)
+
+
+def test_payments_are_counted_by_their_end_and_forgotten_after_it(tmp_path):
+    ends = {bytes([number]) * 32: NOW + number for number in range(5)}
+    with StateDb(tmp_path / "state.db") as store:
+        store.commit(Changes(payments={key: ApprovedPayment(key, 0, end) for key, end in ends.items()}))
+        assert [store.payments_since(UnixTime(NOW + number)) for number in range(6)] == [5, 4, 3, 2, 1, 0]
+        store.forget_payments(UnixTime(NOW + 2))
+    with StateDb(tmp_path / "state.db") as store:
+        assert [key[0] for key in ends if store.payment(key)] == [2, 3, 4]

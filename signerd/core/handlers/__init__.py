@@ -6,10 +6,30 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
-from signerd.core.handlers import identity, session
+from signerd.core.handlers import (
+    channel,
+    closing,
+    commitment,
+    gossip,
+    identity,
+    onchain,
+    payments,
+    session,
+    sweep,
+)
 from signerd.core.handlers.call import Handler
 
-FAMILIES: tuple[ModuleType, ...] = (session, identity)
+FAMILIES: tuple[ModuleType, ...] = (
+    session,
+    identity,
+    gossip,
+    payments,
+    channel,
+    commitment,
+    closing,
+    onchain,
+    sweep,
+)
 
 HANDLERS: Mapping[type[Any], Handler] = {
     kind: handler for family in FAMILIES for kind, handler in family.HANDLERS.items()

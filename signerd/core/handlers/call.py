@@ -9,7 +9,7 @@ from typing import Any
 from signerd.core.keys.channel import ChannelKeys
 from signerd.core.keys.node import NodeKeys
 from signerd.core.requests import Context
-from signerd.core.state.book import Book, ChannelId, Changes
+from signerd.core.state.book import Book, Changes, ChannelId
 from signerd.core.state.channel import ChannelState
 from signerd.core.tx.signing import Dialect
 from signerd.core.wire.codec import Message

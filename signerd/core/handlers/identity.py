@@ -7,6 +7,7 @@ from typing import Any
 
 from signerd.core.handlers.call import Answer, Call, Handler
 from signerd.core.keys import bip32
+from signerd.core.tx.signing import Dialect
 from signerd.core.wire import identity as wire
 from signerd.errors import Refused
 
@@ -23,14 +24,43 @@ def derive_secret(message: wire.DeriveSecret, call: Call) -> Answer:
 
 def check_pubkey(message: wire.CheckPubKey, call: Call) -> Answer:
     """hsmd type 128. Raises Refused for a hardened index: no wallet key has one."""
-    if message.index >= bip32.HARDENED:
-        raise Refused("wallet-hardened-index", f"wallet key {message.index} would be hardened")
+    _require_normal(message.index)
     ours = call.keys.wallet_pubkey(message.index)
     return Answer(wire.CheckPubKeyReply(ours == message.pubkey))
+
+
+def check_bip86_pubkey(message: wire.CheckBip86PubKey, call: Call) -> Answer:
+    """hsmd type 56: refused, as Core Lightning's own hsmd refuses it for every secret of 32 bytes."""
+    del message, call
+    raise Refused("bip86-no-words", "BIP 86 keys come from words, and this node's secret is 32 bytes")
+
+
+def sign_bitcoin_message(message: wire.Bip137SignMessage, call: Call) -> Answer:
+    """hsmd type 145, with a wallet key. Raises Refused for a hardened index: no wallet key has one."""
+    _require_normal(message.key_index)
+    signature = call.keys.sign_bitcoin_message(message.key_index, message.msg)
+    return Answer(wire.Bip137SignMessageReply(signature))
+
+
+def sign_message(message: wire.SignMessage, call: Call) -> Answer:
+    """hsmd type 123, for a plain node. Raises Refused for a hosted one."""
+    if call.dialect is Dialect.HOSTED:
+        raise Refused(
+            "sign-message", "a node may not have messages signed: the scheduler's challenges are messages"
+        )
+    return Answer(wire.SignMessageReply(call.keys.sign_message(message.msg)))
+
+
+def _require_normal(index: int) -> None:
+    if index >= bip32.HARDENED:
+        raise Refused("wallet-hardened-index", f"wallet key {index} would be hardened")
 
 
 HANDLERS: Mapping[type[Any], Handler] = {
     wire.Ecdh: ecdh,
     wire.DeriveSecret: derive_secret,
     wire.CheckPubKey: check_pubkey,
+    wire.CheckBip86PubKey: check_bip86_pubkey,
+    wire.Bip137SignMessage: sign_bitcoin_message,
+    wire.SignMessage: sign_message,
 }

@@ -10,7 +10,7 @@ from signerd.core.keys import bip32, secp256k1
 from signerd.core.keys.channel import ChannelKeys
 from signerd.core.keys.hkdf import hkdf_sha256
 from signerd.core.keys.secp256k1 import Nonce
-from signerd.errors import SecretError
+from signerd.errors import Refused, SecretError
 from signerd.units import Network, NodeId, Secret
 
 SECRET_SIZE = 32
@@ -127,7 +127,13 @@ class NodeKeys:
         return secp256k1.sign_schnorr(secret, digest, bytes(32))
 
     def sign_gossip(self, signed_part: bytes, nonce: Nonce) -> bytes:
-        """64 bytes r || s with the node key over a gossip message after its signatures (BOLT 7)."""
+        """64 bytes r || s with the node key over a gossip message after its signatures (BOLT 7).
+
+        Raises Refused for what would be a signed message at the same time: both are hashed alike, and a
+        gossip message has room for free text.
+        """
+        if signed_part.startswith(LIGHTNING_MESSAGE_TAG):
+            raise Refused("sign-message", "this gossip message is made to be read as a signed message")
         return secp256k1.sign(self._node_secret.expose(), double_sha256(signed_part), nonce)
 
     def sign_invoice(self, hrp: bytes, data: bytes) -> bytes:

@@ -5,7 +5,7 @@ Signatures are ECDSA over SHA-256 as r || s, 32 bytes each, big-endian; there is
 
 from __future__ import annotations
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, utils
 
@@ -19,7 +19,7 @@ def load_private_key(pem: bytes) -> ec.EllipticCurvePrivateKey:
     """A P-256 private key from PEM (PKCS#8 or SEC 1). Raises CredentialsError for anything else."""
     try:
         key = serialization.load_pem_private_key(pem, password=None)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise CredentialsError("the device key is not a readable PEM private key") from error
     if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
         raise CredentialsError("the device key is not a P-256 key")

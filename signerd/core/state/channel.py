@@ -58,8 +58,16 @@ class Content:
     to_broadcaster_sat: int
     to_other_sat: int
     htlcs: tuple[Htlc, ...]
+    """In the order of their outputs."""
     feerate_per_kw: int
+    txid: bytes = b""
+    """Of the transaction that holds this, 32 bytes in the order in which they are hashed."""
+    htlc_outputs: tuple[int, ...] = ()
+    """Which output each HTLC has, rising: HTLCs of one payment can have the same script."""
 
+
+MOST_SPLICES = 64
+"""Attempts at splices that are remembered: a splice that is replaced leaves one behind."""
 
 Contents = tuple[tuple[Outpoint, Content], ...]
 """Content by funding."""
@@ -98,6 +106,12 @@ class ChannelState:
     """A mutual close or our own commitment was signed: nothing new comes after it."""
     published: bool = False
     """Our own current commitment was signed for the chain: revoking it would give everything away."""
+    splices: tuple[bytes, ...] = ()
+    """Ids of the transactions that we signed to move the funding."""
+    locked: Outpoint | None = None
+    """The funding that both sides have locked in; None: the first. Later ones are splices in the making."""
+    forgotten: bool = False
+    """The node has forgotten the channel: it is closed, and nothing may ever be opened in its place."""
 
     @property
     def ready(self) -> Setup:
@@ -113,6 +127,11 @@ class ChannelState:
                 return funding
         raise Refused("commitment-funding", f"{outpoint} is not an output that funds this channel")
 
+    @property
+    def in_force(self) -> Outpoint:
+        """The funding without which no commitment of ours is complete. A stub has none: only for others."""
+        return self.locked or self.fundings[0].outpoint
+
     # Parameters
 
     def set_up(self, setup: Setup, funding: Funding) -> ChannelState:
@@ -124,8 +143,22 @@ class ChannelState:
         return self
 
     def splice(self, setup: Setup, funding: Funding) -> ChannelState:
-        """With one more funding output, all else being as it was."""
-        if self.setup is None or setup != self.setup:
+        """With one more funding output, all else being as it was.
+
+        What is pushed and where a mutual close pays was agreed at the opening, and need not be said again.
+        """
+        before = self.ready
+        repeated = replace(
+            setup,
+            push_msat=before.push_msat,
+            counterparty=replace(setup.counterparty, funding=before.counterparty.funding),
+            holder_shutdown_script=setup.holder_shutdown_script or before.holder_shutdown_script,
+            holder_shutdown_index=before.holder_shutdown_index,
+            counterparty_shutdown_script=(
+                setup.counterparty_shutdown_script or before.counterparty_shutdown_script
+            ),
+        )
+        if repeated != before:
             raise Refused(
                 "channel-setup-changed", "a splice changes the funding of a channel and nothing else"
             )
@@ -133,14 +166,44 @@ class ChannelState:
             return self
         if any(known.outpoint == funding.outpoint for known in self.fundings):
             raise Refused("channel-setup-changed", "this funding output is known with another value or key")
+        self._require_open()
         return replace(self, fundings=(*self.fundings, funding))
+
+    def sign_splice(self, txid: bytes) -> ChannelState:
+        """A transaction that moves the funding is signed."""
+        if txid in self.splices:
+            return self
+        self._require_open()
+        return replace(self, splices=(*self.splices, txid)[-MOST_SPLICES:])
+
+    def lock(self, outpoint: Outpoint) -> ChannelState:
+        """This funding takes the place of those before it. An outpoint that cannot do so changes nothing.
+
+        Nobody proves here that it is buried. So beyond the first commitment, where a funding transaction
+        may have been replaced, it must come from a splice that we signed: that one anybody can publish.
+        """
+        outpoints = [funding.outpoint for funding in self.fundings]
+        if outpoint not in outpoints or outpoints.index(outpoint) <= outpoints.index(self.in_force):
+            return self
+        if self.next_holder > 1 and outpoint.txid not in self.splices:
+            return self
+        return replace(self, locked=outpoint) if outpoint in dict(self.holder) else self
+
+    def forget(self) -> ChannelState:
+        """Closed to all but bringing home what is on chain."""
+        return replace(self, closing=True, forgotten=True)
 
     # Our own commitments
 
     def validate_holder(self, number: int, outpoint: Outpoint, content: Content) -> ChannelState:
         """The peer has signed our commitment `number`, and its signatures were verified."""
+        self.funding(outpoint)
         if number + 1 == self.next_holder:
-            return replace(self, holder=_once(self.holder, outpoint, content, "our commitment", number))
+            holder = _once(self.holder, outpoint, content, "our commitment", number)
+            if holder == self.holder:
+                return self
+            self._require_open()
+            return replace(self, holder=holder)
         if number < self.next_holder:
             raise Refused("commitment-revoked", f"our commitment {number} is revoked")
         if number > self.next_holder:
@@ -148,8 +211,7 @@ class ChannelState:
                 "commitment-skipped",
                 f"our next commitment is {self.next_holder}, and {number} would skip one",
             )
-        if self.closing:
-            raise Refused("channel-closing", "the channel is closing: no new commitment comes after that")
+        self._require_open()
         if number == 0:
             return replace(self, holder=((outpoint, content),), next_holder=1)
         # Until the old one is revoked, a reconnection may bring other contents for the new one.
@@ -160,7 +222,7 @@ class ChannelState:
         """Our commitment `number` may be revoked: its successor is validated."""
         if number + 2 <= self.next_holder:
             return self
-        if number + 1 != self.next_holder or not self.pending:
+        if number + 1 != self.next_holder or self.in_force not in dict(self.pending):
             raise Refused(
                 "revoke-not-validated", f"commitment {number + 1}, which replaces {number}, is not validated"
             )
@@ -187,6 +249,7 @@ class ChannelState:
         self, number: int, point: bytes, outpoint: Outpoint, content: Content
     ) -> ChannelState:
         """The peer's commitment `number` is signed: what differs from a signed one is refused for ever."""
+        self.funding(outpoint)
         if number + 1 == self.next_counterparty:
             return self._sign_again(number, point, outpoint, content)
         if number < self.next_counterparty:
@@ -200,8 +263,7 @@ class ChannelState:
             raise Refused(
                 "commitment-previous-revoked", f"the peer has not revoked commitment {number - 2} yet"
             )
-        if self.closing:
-            raise Refused("channel-closing", "the channel is closing: no new commitment comes after that")
+        self._require_open()
         return replace(
             self,
             next_counterparty=number + 1,
@@ -228,17 +290,18 @@ class ChannelState:
             self, revoked=self.revoked.insert(index, secret), next_counterparty_revocation=number + 1
         )
 
+    def _require_open(self) -> None:
+        if self.closing:
+            raise Refused("channel-closing", "the channel is closing: no new commitment comes after that")
+
     def _sign_again(self, number: int, point: bytes, outpoint: Outpoint, content: Content) -> ChannelState:
         signed = self.signed
         if signed is None or signed.point != point:
             raise Refused("commitment-retry-same", f"commitment {number} was signed for another point")
         if outpoint not in dict(signed.contents):
             # A splice: the commitment in force is signed again for the new output.
+            self._require_open()
             return replace(self, signed=replace(signed, contents=(*signed.contents, (outpoint, content))))
-        if number and number <= self.next_counterparty_revocation:
-            raise Refused(
-                "commitment-retry-late", f"the peer has revoked {number - 1}: it has {number} already"
-            )
         _once(signed.contents, outpoint, content, "the peer's commitment", number)
         return self
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import string
 from collections.abc import Iterable
-from functools import lru_cache
 
 import msgspec
 
@@ -21,6 +20,11 @@ TOMBSTONE = 2**64 - 1
 
 _CHANNEL_KEY_DIGITS = 2 * (33 + 33 + 8)
 _HEX = frozenset(string.hexdigits)
+# Only the outermost keys matter; what is below them is checked to be JSON, and not built.
+_SHALLOW = msgspec.json.Decoder(dict[str, msgspec.Raw] | list[msgspec.Raw] | str | int | float | bool | None)
+
+_NULL = msgspec.Raw(b"null")
+
 # What an object must hold at least, by the first part of its key.
 _REQUIRED: dict[str, set[str]] = {
     "nodestates": {"invoices", "issued_invoices", "preimages", "dbid_high_water_mark"},
@@ -36,26 +40,24 @@ def channels_of_others(entries: Iterable[Entry]) -> frozenset[ChannelId]:
     return frozenset(
         channel_id
         for entry in entries
-        if _is_channel(entry.key, entry.value, deleted=entry.version == TOMBSTONE)
+        if _is_channel(entry)
         if (channel_id := _channel_id(entry.key)) is not None
     )
 
 
-# A node sends the same entries again and again, with every request where it likes.
-@lru_cache(maxsize=16384)
-def _is_channel(key: str, value: bytes, *, deleted: bool) -> bool:
-    kind = key.partition("/")[0]
+def _is_channel(entry: Entry) -> bool:
+    kind = entry.key.partition("/")[0]
     try:
-        content = msgspec.json.decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise MalformedMessage(f"the state entry {_shown(key)} is not JSON") from error
-    if deleted:
+        content = _SHALLOW.decode(entry.value)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise MalformedMessage(f"the state entry {_shown(entry.key)} is not JSON") from error
+    if entry.version == TOMBSTONE:
         return False
     required = _REQUIRED.get(kind)
     if required is not None and not (isinstance(content, dict) and required <= content.keys()):
-        raise MalformedMessage(f"the state entry {_shown(key)} does not have the shape of its kind")
+        raise MalformedMessage(f"the state entry {_shown(entry.key)} does not have the shape of its kind")
     # A stub has no setup. What cannot be read as a channel is taken for one that was set up.
-    return kind == "channels" and content.get("channel_setup", ...) is not None
+    return kind == "channels" and isinstance(content, dict) and content.get("channel_setup") != _NULL
 
 
 def _channel_id(key: str) -> ChannelId | None:

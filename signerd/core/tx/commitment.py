@@ -195,6 +195,8 @@ def _p2wsh(kind: Kind, value: int, witness_script: bytes) -> CommitmentOutput:
     return CommitmentOutput(kind, Output(value, script.p2wsh(witness_script)), witness_script)
 
 
-def _order(item: CommitmentOutput) -> tuple[int, bytes, int]:
-    # BIP 69, and for HTLCs that look the same on chain, their expiry.
-    return item.output.value, item.output.script, item.htlc.cltv_expiry if item.htlc else 0
+def _order(item: CommitmentOutput) -> tuple[int, bytes, int, int]:
+    # BIP 69, and for HTLCs that look the same on chain, their expiry. The millisatoshi are for us alone: a
+    # retry may list its HTLCs in another order.
+    expiry, amount = (item.htlc.cltv_expiry, item.htlc.amount_msat) if item.htlc else (0, 0)
+    return item.output.value, item.output.script, expiry, amount

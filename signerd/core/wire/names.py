@@ -59,12 +59,6 @@ NAMES = {
     2008: "get_heartbeat",
 }
 
-NEEDED_BY_A_NODE = (
-    2, 3, 4, 5, 6, 7, 8, 10, 12, 13, 14, 16, 18, 19, 20, 21, 22, 25, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39,
-    40, 41, 142, 143, 144, 146, 147, 149,
-)  # fmt: skip
-"""Requests of a Greenlight node that reach its signer and need more than the node's own keys."""
-
 
 def name_of(number: int) -> str:
     """`sign_invoice (type 8)`, or `type 9999` where the number has no name."""

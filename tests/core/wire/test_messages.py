@@ -92,7 +92,6 @@ def test_is_frozen_slotted_and_hides_its_secrets(kind):
 
 def test_names_are_those_of_the_table():
     assert names.NAMES == {number: MESSAGES[number]["name"] for number in names.NAMES}
-    assert set(names.NEEDED_BY_A_NODE) <= set(names.NAMES)
 
 
 def test_every_request_but_one_has_an_answer_and_every_answer_a_request():

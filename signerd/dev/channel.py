@@ -1,0 +1,217 @@
+"""A channel as the node's side and the peer's side both know it, and the commitments that each holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from signerd.core.keys.channel import Basepoints
+from signerd.core.keys.commitment import RevokedSecrets
+from signerd.core.tx import commitment, fees, htlc_transaction, script
+from signerd.core.tx.channel_type import CommitmentFormat, commitment_format
+from signerd.core.tx.commitment import Commitment, CommitmentKeys, CommitmentOutput, Kind
+from signerd.core.tx.htlc import MSAT, Htlc
+from signerd.core.tx.transaction import Outpoint, Output, Transaction
+from signerd.core.wire import composites
+from signerd.core.wire.composites import Side
+from signerd.dev.peer import Peer, PeerChannel
+from signerd.dev.steps import Context
+from signerd.dev.updates import Payment, Updates, View, other
+
+STATIC_REMOTEKEY = bytes.fromhex("1000")
+ANCHORS = bytes.fromhex("401000")
+ANCHORS_ALIAS_ZEROCONF = bytes.fromhex("04400000401000")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What is agreed at the opening. We impose `local_delay` on the peer, the peer `remote_delay` on us.
+
+    `push_msat` goes from the funder to the other side. Dust limits are each side's own.
+    """
+
+    funder: Side = Side.LOCAL
+    value_sat: int = 1_000_000
+    push_msat: int = 0
+    channel_type: bytes = ANCHORS
+    local_delay: int = 144
+    remote_delay: int = 144
+    local_dust_sat: int = 546
+    remote_dust_sat: int = 546
+    feerate_per_kw: int = 1000
+    upfront_shutdown: bool = False
+    """Whether both say at the opening where a mutual close will pay to (option_upfront_shutdown_script)."""
+
+    @property
+    def format(self) -> CommitmentFormat:
+        return commitment_format(self.channel_type)
+
+    def delay(self, side: Side) -> int:
+        """How long this side waits for its own output."""
+        return self.remote_delay if side is Side.LOCAL else self.local_delay
+
+    def dust_sat(self, side: Side) -> int:
+        """Below this, outputs are left out of this side's commitments."""
+        return self.local_dust_sat if side is Side.LOCAL else self.remote_dust_sat
+
+
+@dataclass(eq=False, slots=True)
+class Held:
+    """One side's commitment. `payments` stand as their outputs do; signatures are the other side's.
+
+    64 bytes r || s each, none before they are made.
+    """
+
+    side: Side
+    number: int
+    commitment: Commitment
+    payments: tuple[Payment, ...]
+    view: View
+    signature: bytes = b""
+    htlc_signatures: tuple[bytes, ...] = ()
+
+    @property
+    def tx(self) -> Transaction:
+        """Unsigned."""
+        return self.commitment.tx
+
+    def htlc_outputs(self) -> list[tuple[int, CommitmentOutput, Payment]]:
+        """Index and output of each HTLC, and the HTLC itself."""
+        pairs = zip(self.commitment.htlc_outputs(), self.payments, strict=True)
+        return [(index, item, payment) for (index, item), payment in pairs]
+
+    def htlc_transaction(self, index: int) -> Transaction:
+        """HTLC-timeout or HTLC-success for an output, unsigned."""
+        return htlc_transaction.compose_for(self.commitment, index, feerate_per_kw=self.view.feerate_per_kw)
+
+    def wire_htlcs(self) -> tuple[composites.Htlc, ...]:
+        """As the node tells them: those with an output, in order."""
+        return tuple(
+            composites.Htlc(p.by, p.amount_msat, p.payment_hash, p.cltv_expiry) for p in self.payments
+        )
+
+    def output(self, kind: Kind) -> tuple[int, CommitmentOutput] | None:
+        """Index and output of a kind that there is one of, None if there is none."""
+        found = ((n, item) for n, item in enumerate(self.commitment.outputs) if item.kind is kind)
+        return next(found, None)
+
+
+@dataclass(eq=False, slots=True)
+class Channel:
+    """`basepoints`, `points` and `secrets` are ours, as far as the signer has told them."""
+
+    peer: Peer
+    keys: PeerChannel
+    dbid: int
+    terms: Terms
+    basepoints: Basepoints
+    funding: Outpoint
+    updates: Updates
+    final_index: int
+    """The wallet key to which everything of this channel comes back."""
+    points: dict[int, bytes] = field(default_factory=dict)
+    secrets: RevokedSecrets = field(default_factory=RevokedSecrets, repr=False)
+    held: dict[Side, list[Held]] = field(default_factory=lambda: {Side.LOCAL: [], Side.REMOTE: []})
+    """Every commitment that there ever was; its place is its number."""
+    revocation_due: bool = False
+    """Whether the peer has two commitments that it could publish."""
+    published: Held | None = None
+    """The commitment that is on the chain."""
+    closing_tx: Transaction | None = None
+    """The mutual close that is on the chain."""
+    swept: bool = False
+    """Whether what a published commitment holds for us has come home."""
+
+    @property
+    def format(self) -> CommitmentFormat:
+        return self.terms.format
+
+    @property
+    def open(self) -> bool:
+        """Whether nothing has spent its funding output."""
+        return self.published is None and self.closing_tx is None
+
+    @property
+    def their_final_script(self) -> bytes:
+        """Where a mutual close pays the peer."""
+        return script.p2tr(self.keys.basepoints.payment)
+
+    @property
+    def funding_script(self) -> bytes:
+        return script.funding(self.basepoints.funding, self.keys.basepoints.funding)
+
+    @property
+    def funding_output(self) -> Output:
+        return Output(self.terms.value_sat, script.p2wsh(self.funding_script))
+
+    def context(self, capabilities: int) -> Context:
+        """Of one of its daemons."""
+        return Context(self.peer.node_id, self.dbid, capabilities)
+
+    def newest(self, side: Side) -> Held:
+        """The newest commitment of a side."""
+        return self.held[side][-1]
+
+    def basepoints_of(self, side: Side) -> Basepoints:
+        return self.basepoints if side is Side.LOCAL else self.keys.basepoints
+
+    def point(self, side: Side, number: int) -> bytes:
+        """A per-commitment point; one of ours must have been told."""
+        return self.points[number] if side is Side.LOCAL else self.keys.point(number)
+
+    def commitment_keys(self, side: Side, number: int) -> CommitmentKeys:
+        own, theirs = self.basepoints_of(side), self.basepoints_of(other(side))
+        return CommitmentKeys.derive(self.point(side, number), own=own, other=theirs)
+
+    def compose_next(self, side: Side) -> Held:
+        """This side's next commitment, from what its updates hold now; not yet signed."""
+        number, view = len(self.held[side]), self.updates.view(side)
+        htlcs = [Htlc(p.by is side, p.amount_msat, p.payment_hash, p.cltv_expiry) for p in view.payments]
+        settled = fees.settle(
+            self.format,
+            to_broadcaster_msat=view.balances[side],
+            to_other_msat=view.balances[other(side)],
+            htlcs=htlcs,
+            feerate_per_kw=view.feerate_per_kw,
+            dust_limit_sat=self.terms.dust_sat(side),
+            broadcaster_funds=self.terms.funder is side,
+        )
+        composed = commitment.compose(
+            commitment.Terms(
+                format=self.format,
+                funding=self.funding,
+                obscuring_factor=self.obscuring_factor,
+                number=number,
+                keys=self.commitment_keys(side, number),
+                to_self_delay=self.terms.delay(side),
+                to_broadcaster_sat=settled.to_broadcaster_sat,
+                to_other_sat=settled.to_other_sat,
+                htlcs=settled.htlcs,
+            )
+        )
+        return Held(side, number, composed, _in_order(composed, htlcs, view.payments), view)
+
+    @property
+    def obscuring_factor(self) -> int:
+        opener, accepter = self.basepoints_of(self.terms.funder), self.basepoints_of(other(self.terms.funder))
+        return commitment.obscuring_factor(opener.payment, accepter.payment)
+
+
+def first_updates(terms: Terms) -> Updates:
+    """The state of a channel that has just been opened."""
+    balances = {
+        terms.funder: terms.value_sat * MSAT - terms.push_msat,
+        other(terms.funder): terms.push_msat,
+    }
+    reserve = max(terms.value_sat // 100, terms.local_dust_sat, terms.remote_dust_sat)
+    return Updates(terms.format, terms.funder, balances, terms.feerate_per_kw, reserve)
+
+
+def _in_order(
+    composed: Commitment, htlcs: Sequence[Htlc], payments: Sequence[Payment]
+) -> tuple[Payment, ...]:
+    """The payments that have an output, in the outputs' order. Equal ones may stand for each other."""
+    waiting: dict[Htlc, list[Payment]] = {}
+    for htlc, payment in zip(htlcs, payments, strict=True):
+        waiting.setdefault(htlc, []).append(payment)
+    return tuple(waiting[item.htlc].pop(0) for _, item in composed.htlc_outputs() if item.htlc)

@@ -1,0 +1,176 @@
+"""How a channel ends: by a mutual close, or by a commitment that one side publishes."""
+
+from __future__ import annotations
+
+from signerd.core.tx import closing
+from signerd.core.tx.commitment import Kind
+from signerd.core.tx.fees import ANCHOR_SAT
+from signerd.core.tx.htlc import MSAT
+from signerd.core.tx.transaction import Input, Outpoint, Output, Transaction
+from signerd.core.wire import commitment as wire
+from signerd.core.wire import onchain
+from signerd.core.wire.closing import SignMutualCloseTx
+from signerd.core.wire.composites import BitcoinTx, Side
+from signerd.dev import commitments, judge, psbts, spending
+from signerd.dev.channel import Channel, Held
+from signerd.dev.coins import Coin
+from signerd.dev.peer import der
+from signerd.dev.steps import CLOSINGD, Steps, ask
+from signerd.dev.updates import other
+from signerd.dev.world import World
+from signerd.errors import UsageError
+
+_BUMP_FEE_SAT = 4000
+
+
+def close_mutually(world: World, channel: Channel, *, rounds: int = 1) -> Steps[None]:
+    """hsmd 21 for each round of the negotiation, then 5 for its outcome. Raises UsageError if not quiet."""
+    if not channel.updates.quiet or not channel.open:
+        raise UsageError("a channel with open updates, or one that is closed, is not closed mutually")
+    context, key = channel.context(CLOSINGD), channel.basepoints.funding
+    theirs = channel.keys.basepoints.funding
+    tx = _mutual_close(world, channel, 0)
+    signature = b""
+
+    def of_funding(reply: wire.SignTxReply | wire.SignCommitmentTxReply) -> bytes:
+        return judge.signature(reply.signature, tx, channel.funding_script, channel.terms.value_sat, key=key)
+
+    for number in range(rounds):
+        tx = _mutual_close(world, channel, number)
+        message = SignMutualCloseTx(_mutual_close_tx(world, channel, tx), theirs)
+        signature = yield from ask(message, of_funding, context=context)
+    again = wire.SignCommitmentTx(
+        channel.peer.node_id,
+        channel.dbid,
+        _mutual_close_tx(world, channel, tx),
+        theirs,
+        channel.newest(Side.LOCAL).number,
+    )
+    signature = yield from ask(again, of_funding)
+    channel.closing_tx = tx
+    world.chain.publish(_with_both(channel, tx, signature))
+    for number, output in enumerate(tx.outputs):
+        if output.script == world.wallet.script(channel.final_index):
+            world.wallet.find(tx, number, channel.final_index)
+
+
+def publish_ours(world: World, channel: Channel, *, bump: bool = True) -> Steps[None]:
+    """hsmd 5, and 147 if our commitment has an anchor of ours."""
+    held = channel.newest(Side.LOCAL)
+    message = wire.SignCommitmentTx(
+        channel.peer.node_id,
+        channel.dbid,
+        commitments.commitment_tx(channel, held),
+        channel.keys.basepoints.funding,
+        held.number,
+    )
+
+    def of_funding(reply: wire.SignCommitmentTxReply) -> bytes:
+        value = channel.terms.value_sat
+        return judge.signature(
+            reply.signature, held.tx, channel.funding_script, value, key=channel.basepoints.funding
+        )
+
+    signature = yield from ask(message, of_funding, deterministic=False)
+    _publish(world, channel, held, signature)
+    if bump:
+        yield from raise_fee(world, channel)
+
+
+def publish_theirs(world: World, channel: Channel, number: int | None = None) -> None:
+    """The peer publishes its newest commitment, or the one with this number."""
+    held = channel.newest(Side.REMOTE) if number is None else channel.held[Side.REMOTE][number]
+    own = channel.keys.sign_funding(held.tx, channel.funding_script, channel.terms.value_sat)
+    _publish(world, channel, held, own)
+
+
+def raise_fee(world: World, channel: Channel) -> Steps[None]:
+    """hsmd 147: our anchor and a coin of the wallet pay for the commitment, if it has our anchor."""
+    held = channel.published
+    ours = Kind.OWN_ANCHOR if held and held.side is Side.LOCAL else Kind.OTHER_ANCHOR
+    found = held.output(ours) if held else None
+    if held is None or found is None:
+        return
+    index, item = found
+    anchor = Coin(
+        outpoint=Outpoint(held.tx.txid, index),
+        output=item.output,
+        previous=held.tx,
+        key=channel.basepoints.funding,
+        witness_script=item.witness_script,
+    )
+    coin = world.wallet.take_one(2 * _BUMP_FEE_SAT)
+    change = Output(coin.output.value + ANCHOR_SAT - _BUMP_FEE_SAT, world.wallet.script(channel.final_index))
+    tx = spending.unsigned([coin, anchor], [change], world.chain.height)
+    assert item.witness_script is not None
+    of_anchor = [
+        psbts.spends(item.output),
+        psbts.opened_by(item.witness_script),
+        psbts.key_of(channel.basepoints.funding),
+    ]
+    # lightningd does not say that the change is ours.
+    psbt = psbts.write(tx, [coin.fields, of_anchor], [psbts.NO_FIELDS])
+
+    def of_psbt(reply: onchain.SignAnchorspendReply) -> Transaction:
+        return judge.signed_inputs(psbt, reply.psbt, {0: coin, 1: anchor})
+
+    message = onchain.SignAnchorspend(channel.peer.node_id, channel.dbid, (coin.utxo,), psbt)
+    signed = yield from ask(message, of_psbt, deterministic=False)
+    world.chain.publish(signed)
+    world.wallet.find(signed, 0, channel.final_index)
+
+
+def is_revoked(channel: Channel, held: Held) -> bool:
+    """Whether publishing this commitment of the peer is cheating."""
+    newest = channel.newest(Side.REMOTE).number
+    return held.side is Side.REMOTE and held.number < newest - channel.revocation_due
+
+
+def _publish(world: World, channel: Channel, held: Held, signature: bytes) -> None:
+    if not channel.open:
+        raise UsageError("the channel is closed already")
+    world.chain.publish(_with_both(channel, held.tx, signature, by=held.side, others=held.signature))
+    channel.published = held
+
+
+def _with_both(
+    channel: Channel, tx: Transaction, signature: bytes, *, by: Side = Side.LOCAL, others: bytes = b""
+) -> Transaction:
+    """With the signatures of both funding keys: that of the side that publishes it, and the other one's."""
+    if not others:
+        others = channel.keys.sign_funding(tx, channel.funding_script, channel.terms.value_sat)
+    signatures = {
+        channel.basepoints_of(by).funding: signature,
+        channel.basepoints_of(other(by)).funding: others,
+    }
+    in_order = (der(signatures[key]) for key in sorted(signatures))
+    witness = (b"", *in_order, channel.funding_script)
+    inputs = (Input(tx.inputs[0].outpoint, tx.inputs[0].sequence, witness=witness),)
+    return Transaction(tx.version, inputs, tx.outputs, tx.locktime)
+
+
+def _mutual_close(world: World, channel: Channel, number: int) -> Transaction:
+    """What each side has, the funder less the fee of this round; amounts below dust are left out."""
+    terms, feerate = channel.terms, channel.updates.feerate_per_kw
+    fee = feerate * 700 // 1000 + 50 * number
+    left = {side: channel.updates.balances[side] // MSAT for side in Side}
+    left[terms.funder] -= fee
+    dust = max(terms.local_dust_sat, terms.remote_dust_sat)
+    kept = {side: value if value >= dust else 0 for side, value in left.items()}
+    return closing.compose(
+        closing.Terms(
+            funding=channel.funding,
+            holder_sat=kept[Side.LOCAL],
+            holder_script=world.wallet.script(channel.final_index),
+            counterparty_sat=kept[Side.REMOTE],
+            counterparty_script=channel.their_final_script,
+        )
+    )
+
+
+def _mutual_close_tx(world: World, channel: Channel, tx: Transaction) -> BitcoinTx:
+    ours = world.wallet.script(channel.final_index)
+    owned = [world.wallet.owned(channel.final_index, ours)]
+    outputs = [owned if output.script == ours else psbts.NO_FIELDS for output in tx.outputs]
+    fields = [psbts.spends(channel.funding_output), psbts.opened_by(channel.funding_script)]
+    return psbts.with_psbt(tx, [fields], outputs)

@@ -1,0 +1,224 @@
+"""The life of a node's channels: opened, paid through both ways, interrupted; each step as a node asks it.
+
+Everything here is a generator of steps and pure: no clock, no I/O. `player` plays them to signers. How a
+channel ends is in `closing` and `sweeping`.
+"""
+
+from __future__ import annotations
+
+from signerd.core.keys import secp256k1
+from signerd.core.wire import channel as wire
+from signerd.core.wire import identity
+from signerd.core.wire.composites import Side
+from signerd.dev import closing, commitments, invoices, opening, sweeping
+from signerd.dev.channel import Channel, Terms
+from signerd.dev.coins import Kind
+from signerd.dev.peer import Peer
+from signerd.dev.steps import CHANNELD, Context, Steps, ask, require
+from signerd.dev.updates import Payment, other
+from signerd.dev.world import Account, World
+from signerd.errors import UsageError
+
+_CONNECTD = 1
+_FUNDS_SAT, _FEES_SAT = 20_000_000, 10_000
+_EXPIRY_DELTA = 40
+
+
+class Life:
+    """One node, and everybody around it. The same account and seed ask the same questions.
+
+    `now` is in Unix seconds. Channels get numbers from `first_dbid` on, as in a node's database.
+    """
+
+    def __init__(self, account: Account, *, seed: bytes, now: int, first_dbid: int = 1) -> None:
+        self.world = World(account, seed=seed, now=now)
+        self.channels: list[Channel] = []
+        self._seed = seed
+        self._next_dbid = first_dbid
+        self._peers = 0
+
+    # Openings.
+
+    def connect(self) -> Steps[None]:
+        """hsmd 1, as connectd asks it for a handshake."""
+        yield from self._ecdh(Context(self.world.account.node_id, 0, _CONNECTD))
+
+    def open(self, terms: Terms | None = None, *, peer: Peer | None = None) -> Steps[Channel]:
+        """A channel with a new peer, or one more with a known one. Our wallet is given what it needs."""
+        terms = terms or Terms()
+        if peer is None:
+            self._peers += 1
+            peer = Peer(self._seed + self._peers.to_bytes(4, "big"))
+        needed = terms.value_sat + _FEES_SAT
+        if terms.funder is Side.LOCAL and self.world.wallet.balance_sat < needed:
+            self.world.wallet.deposit(max(_FUNDS_SAT, needed), Kind.P2WPKH)
+        yield from self.connect()
+        dbid, self._next_dbid = self._next_dbid, self._next_dbid + 1
+        channel = yield from opening.open_channel(self.world, peer, dbid, terms)
+        self.channels.append(channel)
+        return channel
+
+    # Payments from their beginning to their end.
+
+    def pay(self, channel: Channel, amount_msat: int) -> Steps[None]:
+        """The peer's invoice is approved and paid. Raises UsageError if we cannot."""
+        preimage = self.world.dice.fresh()
+        self._require_room(channel, Side.LOCAL, amount_msat)
+        yield from invoices.approve(self.world, channel.peer, preimage, amount_msat)
+        yield from self._ecdh(None)
+        payment = self.offer(channel, Side.LOCAL, amount_msat, preimage)
+        yield from self.agree(channel, Side.LOCAL)
+        channel.updates.remove(payment, fulfil=True)
+        yield from self.agree(channel, Side.REMOTE)
+
+    def receive(self, channel: Channel, amount_msat: int) -> Steps[str]:
+        """Our invoice, made and paid by the peer. Raises UsageError if it cannot."""
+        preimage = self.world.dice.fresh()
+        self._require_room(channel, Side.REMOTE, amount_msat)
+        invoice = yield from invoices.issue(self.world, preimage, amount_msat)
+        payment = self.offer(channel, Side.REMOTE, amount_msat, preimage)
+        yield from self.agree(channel, Side.REMOTE)
+        channel.updates.remove(payment, fulfil=True)
+        yield from self.agree(channel, Side.LOCAL)
+        return invoice
+
+    # Updates, and the dance that agrees on them. Proposals are for the peers alone: no step.
+
+    def offer(
+        self,
+        channel: Channel,
+        by: Side,
+        amount_msat: int,
+        preimage: bytes = b"",
+        expiry_delta: int = _EXPIRY_DELTA,
+    ) -> Payment:
+        """Propose an HTLC. Raises UsageError if there is no room for it."""
+        self._require_room(channel, by, amount_msat)
+        expiry = self.world.chain.height + expiry_delta
+        return channel.updates.offer(by, amount_msat, preimage or self.world.dice.fresh(), expiry)
+
+    def sign_remote(self, channel: Channel) -> Steps[None]:
+        """We sign the peer's next commitment."""
+        if channel.revocation_due:
+            raise UsageError("the peer has not revoked its commitment before")
+        channel.updates.sign(Side.REMOTE)
+        held = channel.compose_next(Side.REMOTE)
+        yield from commitments.sign_remote(channel, held)
+        channel.held[Side.REMOTE].append(held)
+        channel.revocation_due = True
+
+    def revoke_remote(self, channel: Channel) -> Steps[None]:
+        """The peer revokes its commitment before."""
+        number = channel.newest(Side.REMOTE).number - 1
+        yield from commitments.revoke_remote(channel, number, self.world.wallet)
+        channel.updates.revoke(Side.REMOTE)
+        channel.revocation_due = False
+
+    def take_local(self, channel: Channel) -> Steps[None]:
+        """The peer signs our next commitment, and we revoke the one before."""
+        before = channel.newest(Side.LOCAL)
+        channel.updates.sign(Side.LOCAL)
+        held = channel.compose_next(Side.LOCAL)
+        yield from commitments.take_local(channel, held)
+        channel.held[Side.LOCAL].append(held)
+        for payment in held.payments:
+            if payment.by is Side.REMOTE and payment not in before.payments:
+                yield from self._ecdh(None)
+        yield from commitments.revoke_local(channel, before.number)
+        channel.updates.revoke(Side.LOCAL)
+
+    def agree(self, channel: Channel, first: Side = Side.LOCAL) -> Steps[None]:
+        """Both sign until both commitments hold every update; `first` signs first."""
+        side = other(first)
+        while (
+            channel.revocation_due
+            or channel.updates.pending(Side.LOCAL)
+            or channel.updates.pending(Side.REMOTE)
+        ):
+            if channel.revocation_due:
+                yield from self.revoke_remote(channel)
+            elif channel.updates.pending(side):
+                yield from self.take_local(channel) if side is Side.LOCAL else self.sign_remote(channel)
+            if not channel.revocation_due:
+                side = other(side)
+
+    def settle(self, channel: Channel, *, fulfil: bool = True) -> Steps[None]:
+        """Agree, end every payment, and agree on that."""
+        yield from self.agree(channel)
+        for payment in channel.updates.payments:
+            if payment.removable:
+                channel.updates.remove(payment, fulfil=fulfil)
+        yield from self.agree(channel)
+
+    def change_feerate(self, channel: Channel, feerate_per_kw: int) -> Steps[None]:
+        """The funder wants another feerate, and both agree. Raises UsageError if it cannot pay that."""
+        if not channel.updates.affords(feerate_per_kw):
+            raise UsageError(f"the funder cannot pay {feerate_per_kw} satoshi per 1000 weight")
+        channel.updates.change_feerate(feerate_per_kw)
+        yield from self.agree(channel, channel.terms.funder)
+
+    # Interruptions.
+
+    def reconnect(self, channel: Channel) -> Steps[None]:
+        """A new channeld: it asks where we are, and both send again what the other side has not got."""
+        yield from self.connect()
+        number = channel.newest(Side.LOCAL).number
+        yield from commitments.ask_point(channel, number + 1)
+        yield from commitments.ask_point(channel, number)
+        if number:
+            yield from commitments.revoke_local(channel, number - 1)
+        if channel.revocation_due:
+            yield from commitments.sign_remote(channel, channel.newest(Side.REMOTE))
+
+    def check_future_secret(
+        self, channel: Channel, number: int, secret: bytes, *, right: bool
+    ) -> Steps[None]:
+        """hsmd 22: the peer claims to know our secret of a commitment."""
+
+        def of_verdict(reply: wire.CheckFutureSecretReply) -> None:
+            require(reply.correct is right, f"the verdict on secret {number} should be {right}")
+
+        yield from ask(wire.CheckFutureSecret(number, secret), of_verdict, context=channel.context(CHANNELD))
+
+    # Ends.
+
+    def close(self, channel: Channel, *, rounds: int = 1) -> Steps[None]:
+        """Both agree to close. Raises UsageError unless the channel is quiet."""
+        yield from closing.close_mutually(self.world, channel, rounds=rounds)
+
+    def force_close(self, channel: Channel, *, bump: bool = True) -> Steps[None]:
+        """We publish our commitment, and with `bump` raise its fee by its anchor."""
+        yield from closing.publish_ours(self.world, channel, bump=bump)
+
+    def peer_closes(self, channel: Channel, number: int | None = None) -> None:
+        """The peer publishes a commitment: its newest, or another; if it is revoked, that is cheating."""
+        closing.publish_theirs(self.world, channel, number)
+
+    def sweep(self, channel: Channel) -> Steps[None]:
+        """Everything that is ours comes home, after either side has closed by force."""
+        yield from sweeping.sweep(self.world, channel)
+
+    def forget(self, channel: Channel) -> Steps[None]:
+        """hsmd 34: it is over."""
+        yield from ask(wire.ForgetChannel(channel.peer.node_id, channel.dbid), _answered)
+        self.channels.remove(channel)
+
+    # Parts.
+
+    def _require_room(self, channel: Channel, by: Side, amount_msat: int) -> None:
+        room = channel.updates.room_msat(by)
+        if not 0 < amount_msat <= room:
+            raise UsageError(f"{amount_msat} msat are not between 1 and {room}, which can be offered now")
+
+    def _ecdh(self, context: Context | None) -> Steps[None]:
+        secret = self.world.dice.secret()
+        expected = secp256k1.ecdh(secret, self.world.account.node_id)
+
+        def of_secret(reply: identity.EcdhReply) -> None:
+            require(reply.secret == expected, "the shared secret is not the one that our own key gives")
+
+        yield from ask(identity.Ecdh(secp256k1.public_key(secret)), of_secret, context=context)
+
+
+def _answered(_reply: object) -> None:
+    """Being answered is all that there is to it."""

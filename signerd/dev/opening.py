@@ -1,0 +1,124 @@
+"""A channel is opened, by us or by the peer, in the order in which openingd and channeld ask."""
+
+from __future__ import annotations
+
+from signerd.core.keys.channel import Basepoints
+from signerd.core.tx import script
+from signerd.core.tx.transaction import Outpoint, Output, Transaction
+from signerd.core.wire import channel as wire
+from signerd.core.wire import composites
+from signerd.core.wire.composites import Side
+from signerd.dev import commitments, gossip, psbts, spending
+from signerd.dev.channel import Channel, Terms, first_updates
+from signerd.dev.coins import Coin
+from signerd.dev.peer import Peer
+from signerd.dev.steps import CHANNELD, OPENINGD, Context, Steps, ask, require
+from signerd.dev.world import World
+
+
+def open_channel(world: World, peer: Peer, dbid: int, terms: Terms) -> Steps[Channel]:
+    """hsmd 30, 10, 18, 31, 19 and 35, 18, 7, 4, 3, 32, 37, 6. Raises UsageError if we cannot pay for it."""
+    yield from ask(wire.NewChannel(peer.node_id, dbid), _answered)
+    basepoints = yield from ask(wire.GetChannelBasepoints(peer.node_id, dbid), _basepoints)
+    context = Context(peer.node_id, dbid, OPENINGD)
+    first = yield from ask(wire.GetPerCommitmentPoint(0), _first_point, context=context)
+    keys = peer.channel(world.account.node_id, dbid)
+    funding_script = script.funding(basepoints.funding, keys.basepoints.funding)
+    funding_output = Output(terms.value_sat, script.p2wsh(funding_script))
+    coins, tx, fields = _funding(world, terms, funding_output)
+    channel = Channel(
+        peer=peer,
+        keys=keys,
+        dbid=dbid,
+        terms=terms,
+        basepoints=basepoints,
+        funding=Outpoint(tx.txid, tx.outputs.index(funding_output)),
+        updates=first_updates(terms),
+        final_index=world.wallet.fresh(),
+        points={0: first},
+    )
+    yield from ask(_setup(world, channel), _answered, context=context)
+    # Whoever funds signs the other's first commitment first, and gives the signature away first.
+    ours, theirs = channel.compose_next(Side.LOCAL), channel.compose_next(Side.REMOTE)
+    channel.held = {Side.LOCAL: [ours], Side.REMOTE: [theirs]}
+    if terms.funder is Side.LOCAL:
+        yield from commitments.sign_remote(channel, theirs, OPENINGD)
+        yield from commitments.take_local(channel, ours, OPENINGD)
+    else:
+        yield from commitments.take_local(channel, ours, OPENINGD)
+        yield from commitments.sign_remote(channel, theirs, OPENINGD)
+    yield from commitments.ask_point(channel, 1)
+    if coins:
+        signed = yield from spending.sign(coins, tx, fields)
+        world.chain.publish(signed)
+        spending.recover_change(world, signed, fields)
+        yield from gossip.announce_channel(world, channel)
+        yield from gossip.update_channel(world, channel)
+        yield from _lock_in(channel)
+    else:
+        yield from _lock_in(channel)
+        yield from gossip.announce_channel(world, channel)
+    yield from gossip.announce_channel(world, channel)
+    yield from gossip.update_channel(world, channel)
+    yield from gossip.announce_node(world)
+    return channel
+
+
+def _funding(
+    world: World, terms: Terms, output: Output
+) -> tuple[list[Coin], Transaction, list[psbts.Fields]]:
+    if terms.funder is Side.LOCAL:
+        return spending.pay(world, [output])
+    return [], world.chain.coin(output), []
+
+
+def _setup(world: World, channel: Channel) -> wire.SetupChannel:
+    terms, theirs = channel.terms, channel.keys.basepoints
+    index = channel.final_index if terms.upfront_shutdown else None
+    return wire.SetupChannel(
+        is_outbound=terms.funder is Side.LOCAL,
+        channel_value=terms.value_sat,
+        push_value=terms.push_msat,
+        funding_txid=channel.funding.txid,
+        funding_txout=channel.funding.index,
+        local_to_self_delay=terms.local_delay,
+        local_shutdown_script=b"" if index is None else world.wallet.script(index),
+        local_shutdown_wallet_index=index,
+        remote_basepoints=composites.Basepoints(
+            theirs.revocation, theirs.payment, theirs.htlc, theirs.delayed
+        ),
+        remote_funding_pubkey=theirs.funding,
+        remote_to_self_delay=terms.remote_delay,
+        remote_shutdown_script=channel.their_final_script if terms.upfront_shutdown else b"",
+        channel_type=terms.channel_type,
+    )
+
+
+def _lock_in(channel: Channel) -> Steps[None]:
+    context, funding = channel.context(CHANNELD), channel.funding
+
+    def of_burial(reply: wire.CheckOutpointReply) -> None:
+        require(reply.is_buried, "a signer without a chain takes the node's word that the funding is buried")
+
+    yield from ask(wire.CheckOutpoint(funding.txid, funding.index), of_burial, context=context)
+    yield from ask(wire.LockOutpoint(funding.txid, funding.index), _answered, context=context)
+
+
+def _basepoints(reply: wire.GetChannelBasepointsReply) -> Basepoints:
+    points = reply.basepoints
+    return Basepoints(
+        funding=reply.funding_pubkey,
+        revocation=points.revocation,
+        payment=points.payment,
+        htlc=points.htlc,
+        delayed=points.delayed_payment,
+    )
+
+
+def _first_point(reply: wire.GetPerCommitmentPointReply) -> bytes:
+    require(reply.old_commitment_secret is None, "nothing can be revoked yet")
+    return reply.per_commitment_point
+
+
+def _answered(_reply: object) -> None:
+    """Being answered is all that there is to it."""

@@ -1,0 +1,67 @@
+"""What the node's wallet pays: withdrawals and fundings (hsmd 7)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from signerd.core.tx.transaction import Input, Output, Transaction
+from signerd.core.wire.onchain import SignWithdrawal, SignWithdrawalReply
+from signerd.dev import judge, psbts
+from signerd.dev.coins import Coin, Kind, sum_of
+from signerd.dev.steps import Steps, ask
+from signerd.dev.world import World
+
+_FEE_SAT = 300
+_FEE_PER_COIN_SAT = 110
+_DUST_SAT = 546
+
+
+def pay(
+    world: World, payees: Sequence[Output], *, change: Kind = Kind.P2TR
+) -> tuple[list[Coin], Transaction, list[psbts.Fields]]:
+    """Coins, the unsigned transaction to the payees and back to us, and its outputs' PSBT fields."""
+    wallet = world.wallet
+    wanted = sum(output.value for output in payees)
+    coins = wallet.take(wanted + _FEE_SAT + 10 * _FEE_PER_COIN_SAT)
+    rest = sum_of(coins) - wanted - _FEE_SAT - _FEE_PER_COIN_SAT * len(coins)
+    outputs, fields = list(payees), [psbts.NO_FIELDS for _ in payees]
+    if rest >= _DUST_SAT:
+        index = wallet.fresh()
+        outputs.append(Output(rest, wallet.script(index, change)))
+        fields.append([wallet.owned(index, outputs[-1].script)])
+    return coins, unsigned(coins, outputs, world.chain.height), fields
+
+
+def unsigned(coins: Sequence[Coin], outputs: Sequence[Output], locktime: int) -> Transaction:
+    """A transaction that spends coins."""
+    inputs = tuple(Input(coin.outpoint, coin.sequence) for coin in coins)
+    return Transaction(2, inputs, tuple(outputs), locktime)
+
+
+def sign(coins: Sequence[Coin], tx: Transaction, outputs: Sequence[psbts.Fields]) -> Steps[Transaction]:
+    """hsmd 7: the transaction with all witnesses."""
+    psbt = psbts.write(tx, [coin.fields for coin in coins], outputs)
+
+    def of_psbt(reply: SignWithdrawalReply) -> Transaction:
+        return judge.signed_inputs(psbt, reply.psbt, dict(enumerate(coins)))
+
+    message = SignWithdrawal(tuple(coin.utxo for coin in coins), psbt)
+    deterministic = not any(coin.is_taproot for coin in coins)
+    signed: Transaction = yield from ask(message, of_psbt, deterministic=deterministic)
+    return signed
+
+
+def withdraw(world: World, payees: Sequence[Output], *, change: Kind = Kind.P2TR) -> Steps[Transaction]:
+    """Pay somebody on the chain; what is left comes back to us."""
+    coins, tx, fields = pay(world, payees, change=change)
+    signed = yield from sign(coins, tx, fields)
+    world.chain.publish(signed)
+    recover_change(world, signed, fields)
+    return signed
+
+
+def recover_change(world: World, tx: Transaction, fields: Sequence[psbts.Fields]) -> None:
+    """Own the outputs that the PSBT calls ours."""
+    for number, item in enumerate(fields):
+        if item:
+            world.wallet.find(tx, number, psbts.index_in(item[0]))

@@ -1,0 +1,204 @@
+"""What a commitment may hold, at the edge of each limit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from helpers.one_channel import ANCHORS, STATIC, OneChannel
+
+from signerd.core.policy import commitment as policy
+from signerd.core.policy.commitment import Proposed
+from signerd.core.policy.limits import LIMITS
+from signerd.core.state.channel import Content, Funding, Setup
+from signerd.core.tx import fees
+from signerd.core.tx.htlc import Htlc
+from signerd.errors import Refused
+
+LIMIT = LIMITS["regtest"]
+VALUE = 1_000_000
+FEERATE = 1000
+
+
+def setup_of(channel_type: bytes = ANCHORS, *, is_outbound: bool = True) -> Setup:
+    return OneChannel(channel_type=channel_type, is_outbound=is_outbound).setup
+
+
+FUNDING: Funding = OneChannel().funding
+SETUP = setup_of()
+FEE = fees.commitment_fee(SETUP.format, FEERATE, 0) + 660
+
+
+def htlc(amount_sat: int, *, offered: bool = True, tag: int = 1, cltv_expiry: int = 500) -> Htlc:
+    return Htlc(offered, amount_sat * 1000, bytes([tag]) * 32, cltv_expiry)
+
+
+def proposed(
+    holder_sat: int,
+    counterparty_sat: int,
+    *htlcs: Htlc,
+    setup: Setup = SETUP,
+    number: int = 1,
+    feerate: int = FEERATE,
+    holder: bool = True,
+) -> Proposed:
+    values = (holder_sat, counterparty_sat) if holder else (counterparty_sat, holder_sat)
+    return Proposed(setup, FUNDING, number, Content(*values, htlcs, feerate), holder=holder)
+
+
+def rule_of(item: Proposed, before: Content | None = None) -> str | None:
+    try:
+        policy.check(item, LIMIT, before=before)
+    except Refused as refused:
+        return refused.rule
+    return None
+
+
+# Dust
+
+TRIMMED = "policy-commitment-outputs-trimmed"
+
+
+@pytest.mark.parametrize("holder", [True, False])
+@pytest.mark.parametrize(("value", "rule"), [(0, None), (1, TRIMMED), (353, TRIMMED), (354, None)])
+def test_no_main_output_is_dust(holder, value, rule):
+    rest = VALUE - FEE - value
+    assert rule_of(proposed(value, rest, holder=holder)) == rule
+    assert rule_of(proposed(rest, value, holder=holder)) == rule
+
+
+def test_no_htlc_without_a_fee_is_dust():
+    for value, rule in ((353, TRIMMED), (354, None)):
+        assert rule_of(proposed(VALUE - FEE - 172 - value, 0, htlc(value))) == rule
+
+
+@pytest.mark.parametrize(("offered", "weight"), [(True, 663), (False, 703)])
+def test_no_htlc_is_dust_after_the_fee_of_its_transaction(offered, weight):
+    setup = setup_of(STATIC)
+    for value, rule in ((330 + weight - 1, TRIMMED), (330 + weight, None)):
+        item = htlc(value, offered=offered)
+        assert rule_of(proposed(VALUE - 724 - 172 - value, 0, item, setup=setup)) == rule
+
+
+def test_an_htlc_expires_at_a_height():
+    for expiry, rule in ((499_999_999, None), (500_000_000, "policy-commitment-htlc-cltv-range")):
+        item = htlc(5000, cltv_expiry=expiry)
+        assert rule_of(proposed(VALUE - FEE - 172 - 5000, 0, item)) == rule
+
+
+def test_has_a_bounded_number_of_htlcs():
+    policy.require_htlc_count(1000, LIMIT)
+    with pytest.raises(Refused, match="1001 HTLCs"):
+        policy.require_htlc_count(1001, LIMIT)
+
+
+# Fees
+
+TOO_MUCH = "policy-commitment-fee-range"
+SLACK = 2000
+"""For main outputs below dust."""
+
+
+def test_the_first_commitment_pays_what_its_feerate_asks_for():
+    for fee, rule in ((FEE, None), (FEE + SLACK, None), (FEE + SLACK + 1, TOO_MUCH), (0, None)):
+        assert rule_of(proposed(VALUE - fee, 0, number=0)) == rule
+
+
+def test_later_commitments_may_have_small_htlcs_in_their_fee():
+    most = FEE + SLACK + LIMIT.max_dust_exposure_sat
+    assert rule_of(proposed(VALUE - most, 0)) is None
+    assert rule_of(proposed(VALUE - most - 1, 0)) == TOO_MUCH
+
+
+def test_a_feerate_that_is_not_told_is_at_most_the_highest():
+    most = LIMIT.max_feerate_per_kw * 1124 // 1000 + 660 + SLACK
+    assert rule_of(proposed(VALUE - most, 0, number=0, feerate=0)) is None
+    assert rule_of(proposed(VALUE - most - 1, 0, number=0, feerate=0)) == TOO_MUCH
+
+
+def test_a_feerate_has_a_highest():
+    for feerate, rule in ((150_000, None), (150_001, TOO_MUCH)):
+        assert rule_of(proposed(VALUE - FEE, 0, feerate=feerate)) == rule
+
+
+def test_holds_no_more_than_the_channel():
+    assert rule_of(proposed(VALUE, 0)) is None
+    assert rule_of(proposed(VALUE - 1000, 1001)) == TOO_MUCH
+
+
+# What is ours
+
+GIVEN = "commitment-balance"
+EDGE = LIMIT.max_dust_exposure_sat
+
+
+@pytest.mark.parametrize("holder", [True, False])
+@pytest.mark.parametrize("is_outbound", [True, False])
+def test_what_is_ours_does_not_become_the_peers(holder, is_outbound):
+    setup = setup_of(is_outbound=is_outbound)
+    ours, theirs = (600_000 - FEE, 400_000) if is_outbound else (600_000, 400_000 - FEE)
+    before = proposed(ours, theirs, setup=setup, holder=holder).content
+    for given, rule in ((0, None), (EDGE, None), (EDGE + 1, GIVEN), (500_000, GIVEN), (-300_000, None)):
+        item = proposed(ours - given, theirs + given, setup=setup, holder=holder)
+        assert rule_of(item, before) == rule
+
+
+@pytest.mark.parametrize("holder", [True, False])
+def test_what_we_offer_is_still_ours_until_it_is_gone(holder):
+    # Who holds the commitment offers what is `offered`.
+    ours = htlc(300_000, offered=holder)
+    with_it = proposed(300_000 - FEE - 172, 400_000, ours, holder=holder)
+    without = proposed(600_000 - FEE, 400_000, holder=holder)
+    paid = proposed(300_000 - FEE, 700_000, holder=holder)
+    assert rule_of(with_it, without.content) is None
+    assert rule_of(without, with_it.content) is None
+    assert rule_of(paid, with_it.content) is None
+    assert rule_of(paid, without.content) == GIVEN
+    both = proposed(300_000 - FEE - 172, 400_000 - EDGE - 1, ours, holder=holder).content
+    more = proposed(300_000 - FEE - 172 - EDGE - 1, 400_000, ours, holder=holder)
+    assert rule_of(more, both) == GIVEN
+
+
+@pytest.mark.parametrize("holder", [True, False])
+def test_what_the_peer_offers_is_not_ours_to_give_back(holder):
+    theirs = htlc(300_000, offered=not holder)
+    with_it = proposed(600_000 - FEE - 172, 100_000, theirs, holder=holder)
+    assert rule_of(proposed(600_000 - FEE, 400_000, holder=holder), with_it.content) is None
+    assert rule_of(proposed(900_000 - FEE, 100_000, holder=holder), with_it.content) is None
+    assert rule_of(proposed(400_000 - FEE, 600_000, holder=holder), with_it.content) == GIVEN
+
+
+def test_of_two_equal_htlcs_only_the_one_that_is_gone_may_be_paid():
+    """A payment in parts may use one hash, amount and expiry twice."""
+    part = htlc(200_000)
+    before = proposed(200_000 - FEE - 344, 400_000, part, part).content
+    assert rule_of(proposed(200_000 - FEE - 172, 600_000, part), before) is None
+    assert rule_of(proposed(1000, 800_000 - FEE - 172 - 1000, part), before) == GIVEN
+
+
+def test_a_higher_fee_is_ours_to_pay_only_if_we_opened():
+    dear = fees.commitment_fee(SETUP.format, 120_000, 0) + 660
+    before = proposed(600_000 - FEE, 400_000).content
+    assert dear > EDGE
+    assert rule_of(proposed(600_000 - dear, 400_000, feerate=120_000), before) is None
+    inbound = setup_of(is_outbound=False)
+    before = proposed(600_000, 400_000 - FEE, setup=inbound).content
+    item = proposed(600_000 - dear, 400_000, feerate=120_000, setup=inbound)
+    assert rule_of(item, before) == GIVEN
+
+
+# The first
+
+
+def test_the_first_commitment_has_no_htlcs():
+    with pytest.raises(Refused, match="has HTLCs"):
+        policy.check_first(proposed(500_000, 0, htlc(10_000), number=0))
+
+
+def test_the_first_commitment_gives_the_peer_what_we_push():
+    setup = replace(SETUP, push_msat=5_000_999)
+    policy.check_first(proposed(900_000, 5000, setup=setup, number=0))
+    with pytest.raises(Refused, match="gives the peer 5001 sat, we push 5000 sat"):
+        policy.check_first(proposed(900_000, 5001, setup=setup, number=0))
+    inbound = setup_of(is_outbound=False)
+    policy.check_first(proposed(0, 900_000, setup=inbound, number=0))

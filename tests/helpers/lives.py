@@ -1,0 +1,83 @@
+"""Signers for a channel's life, with no network between: in memory, or on a file that is opened anew."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from signerd.core import startup
+from signerd.core.keys.node import NodeKeys
+from signerd.core.requests import Context, Refusal, SigningRequest
+from signerd.core.signer import Signer
+from signerd.core.state.book import MemoryBook
+from signerd.core.tx.signing import Dialect
+from signerd.dev.steps import Step
+from signerd.dev.world import Account
+from signerd.store.state_db import StateDb
+from signerd.units import Network, Secret, UnixTime
+
+NOW = 1_763_800_000
+
+
+class Refused(Exception):
+    """signerd refuses a step of a life."""
+
+
+def keys_of(seed: int = 1) -> NodeKeys:
+    return NodeKeys.derive(Secret(bytes([seed]) * 32))
+
+
+def account_of(keys: NodeKeys, network: Network = "regtest") -> Account:
+    return Account.of(startup.init_message(keys, network), network)
+
+
+def request_of(step: Step) -> SigningRequest:
+    context = None if step.context is None else Context(*step.context)
+    return SigningRequest(1, step.raw, context)
+
+
+class InMemory:
+    """signerd's core, called with steps. `asked` counts the message types."""
+
+    def __init__(
+        self,
+        keys: NodeKeys,
+        network: Network = "regtest",
+        dialect: Dialect = Dialect.HOSTED,
+        *,
+        now: int = NOW,
+    ) -> None:
+        self._signer = Signer(keys, network, dialect)
+        self._book = MemoryBook()
+        self._now = UnixTime(now)
+        self.asked: Counter[int] = Counter()
+
+    def __call__(self, step: Step) -> bytes:
+        self.asked[int.from_bytes(step.raw[:2], "big")] += 1
+        outcome = self._signer.handle(request_of(step), self._book, self._now)
+        if isinstance(outcome, Refusal):
+            raise Refused(f"{step.name}: {outcome}")
+        self._book.apply(outcome.changes)
+        return outcome.reply
+
+
+class Reborn:
+    """signerd's core and store, both new for each step; each step is asked twice, as by two lives of it."""
+
+    def __init__(self, keys: NodeKeys, path: Path, *, now: int = NOW) -> None:
+        self._keys = keys
+        self._path = path
+        self._now = UnixTime(now)
+
+    def __call__(self, step: Step) -> bytes:
+        first, again = self._answer(step), self._answer(step)
+        assert first == again, f"{step.name} was answered differently after a restart"
+        return first
+
+    def _answer(self, step: Step) -> bytes:
+        with StateDb(self._path) as store:
+            outcome = Signer(self._keys, "regtest").handle(request_of(step), store, self._now)
+            if isinstance(outcome, Refusal):
+                raise Refused(f"{step.name}: {outcome}")
+            store.commit(outcome.changes)
+            return outcome.reply

@@ -1,0 +1,175 @@
+"""The same random but valid life, played to signerd and to the reference signer: equal answers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from helpers.greenlight import asynchronous
+from helpers.lives import InMemory
+from helpers.peer import peer_process
+from helpers.world import NODE_ID, WORDS, world
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from signerd.core.keys import mnemonic
+from signerd.core.keys.node import NodeKeys
+from signerd.core.wire.composites import Side
+from signerd.dev import channel as channels
+from signerd.dev import player, random_life
+from signerd.dev.channel import Terms
+from signerd.dev.choices import Tape
+from signerd.dev.lifecycle import Life
+from signerd.dev.local import LocalGreenlight
+from signerd.dev.node import HostedNode
+from signerd.dev.steps import Step, Steps
+from signerd.units import Network
+
+pytestmark = pytest.mark.interop
+
+REFERENCE = """
+import os, pathlib, sys
+import glclient
+from glclient import Credentials
+
+network, secret = sys.argv[1], bytes.fromhex(sys.argv[2])
+identity = [pathlib.Path(os.environ[name]).read_bytes() for name in ("GL_NOBODY_CRT", "GL_NOBODY_KEY")]
+nobody = Credentials.nobody_with(*identity)
+registered = glclient.Scheduler(network, nobody).register(glclient.Signer(secret, network, nobody))
+signer = glclient.Signer(secret, network, Credentials.from_bytes(registered.creds))
+handle = signer.run_in_thread()
+print("running", flush=True)
+sys.stdin.readline()
+"""
+SECRET = mnemonic.node_secret(mnemonic.check(WORDS))
+KEYS = NodeKeys.derive(SECRET)
+SECONDS = 20.0
+
+
+@contextlib.asynccontextmanager
+async def served_by_the_reference(directory: Path, network: Network = "regtest") -> AsyncIterator[HostedNode]:
+    """A node with the reference signer attached to it."""
+    async with LocalGreenlight(directory) as greenlight:
+        with peer_process(REFERENCE, network, SECRET.expose().hex(), env=greenlight.env) as process:
+            assert process.stdout
+            said = await asyncio.to_thread(process.stdout.readline)
+            assert said == "running\n", said + await asyncio.to_thread(process.stdout.read)
+            yield await greenlight.schedule(NODE_ID)
+
+
+@contextlib.asynccontextmanager
+async def served_by_signerd(directory: Path) -> AsyncIterator[HostedNode]:
+    """The same node elsewhere, with signerd's daemon attached to it."""
+    directory.mkdir()
+    async with world(directory) as w:
+        await w.make_node()
+        node = await w.greenlight.schedule(NODE_ID)
+        async with w.daemon():
+            yield node
+
+
+async def ask(node: HostedNode, step: Step) -> bytes:
+    async with asyncio.timeout(SECONDS):
+        return await node.ask(step.raw, context=player.context_of(step.context))
+
+
+class Both:
+    """Asks both, compares what can be compared, judges the rest, and goes on with the reference's answer."""
+
+    def __init__(self, node: HostedNode, network: Network, now: int) -> None:
+        self._node = node
+        self._ours = InMemory(KEYS, network, now=now)
+        self.compared: Counter[int] = Counter()
+
+    async def __call__(self, step: Step) -> bytes:
+        theirs, ours = await ask(self._node, step), self._ours(step)
+        if step.deterministic:
+            assert theirs.hex() == ours.hex(), f"{step.name}: {step.raw.hex()}"
+            self.compared[int.from_bytes(step.raw[:2], "big")] += 1
+        else:
+            step.judge(ours)
+        return theirs
+
+
+@pytest.mark.parametrize("network", ["regtest", "bitcoin"])
+def test_random_lives_are_answered_alike(tmp_path, network):
+    now, compared, lives = int(time.time()), Counter(), itertools.count()
+    with asyncio.Runner() as runner:
+        served = served_by_the_reference(tmp_path, network)
+        node = runner.run(served.__aenter__())
+        try:
+
+            @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+            @given(tape=st.lists(st.integers(0, 2**20), min_size=50, max_size=300), moves=st.integers(5, 40))
+            def alike(tape, moves):
+                # Peers of its own for each life, also when one is tried again: nobody has met them before.
+                life = Life(player.account_of(node), seed=next(lives).to_bytes(4, "big"), now=now)
+                both = Both(node, network, now)
+                runner.run(player.play_to(both, random_life.live(life, Tape(tape), moves=moves)))
+                compared.update(both.compared)
+
+            alike()
+        finally:
+            runner.run(served.__aexit__(None, None, None))
+    assert {10, 18, 19, 31, 35} <= set(compared)
+
+
+def everything(life: Life) -> Steps[None]:
+    """Each kind of message once at least: both types of channels, both funders, every end."""
+    mutual = yield from life.open(Terms(channel_type=channels.STATIC_REMOTEKEY))
+    yield from life.pay(mutual, 300_000_000)
+    yield from life.receive(mutual, 20_000_123)
+    yield from life.change_feerate(mutual, 2500)
+    yield from life.close(mutual, rounds=2)
+    ends = itertools.product(("ours", "theirs", "cheat"), (channels.STATIC_REMOTEKEY, channels.ANCHORS))
+    for end, channel_type in ends:
+        terms = Terms(funder=Side.REMOTE, push_msat=400_000_000, channel_type=channel_type)
+        channel = yield from life.open(terms)
+        for by, amount in itertools.product(Side, (100_000, 30_000_000)):
+            life.offer(channel, by, amount)
+        yield from life.agree(channel)
+        yield from life.reconnect(channel)
+        if end == "ours":
+            yield from life.force_close(channel)
+        elif end == "theirs":
+            life.peer_closes(channel)
+        else:
+            revoked = channel.newest(Side.REMOTE).number
+            yield from life.settle(channel)
+            life.peer_closes(channel, revoked)
+        yield from life.sweep(channel)
+        yield from life.forget(channel)
+
+
+EVERYTHING = {
+    1, 3, 4, 5, 6, 7, 8, 10, 14, 18, 19, 20, 21, 30, 31, 32, 34, 35, 36, 37, 38, 40, 142, 143, 144, 146, 147,
+    149,
+}  # fmt: skip
+
+
+@asynchronous
+async def test_the_same_life_over_the_wire_is_answered_alike(tmp_path):
+    now, transcripts = int(time.time()), []
+    for name, served in (("theirs", served_by_the_reference), ("ours", served_by_signerd)):
+        async with served(tmp_path / name) as node:
+            transcript: list[tuple[Step, bytes]] = []
+
+            async def answer(step, node=node, transcript=transcript):
+                reply = await ask(node, step)
+                transcript.append((step, reply))
+                return reply
+
+            await player.play_to(answer, everything(Life(player.account_of(node), seed=b"a", now=now)))
+            transcripts.append(transcript)
+    asked = Counter()
+    for (step, theirs), (same, ours) in zip(*transcripts, strict=True):
+        assert step.raw == same.raw
+        assert not step.deterministic or theirs.hex() == ours.hex(), step.name
+        asked[int.from_bytes(step.raw[:2], "big")] += 1
+    assert set(asked) == EVERYTHING
