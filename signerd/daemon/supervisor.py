@@ -64,9 +64,18 @@ class Supervisor:
             credentials = identity.load_credentials(self._settings)
             device = identity.device(self._settings, credentials)
             certificate = identity.check(device, node_id=self._keys.node_id, now=self._clock.now())
-            with StateDb(self._settings.state_file) as store:
+            path = self._settings.state_file
+            anew = not path.exists()
+            with StateDb(path) as store:
                 store.forget_payments(UnixTime(self._clock.now() - REMEMBERED))
                 self._announce()
+                if anew:
+                    self._log.emit(
+                        events.StateStartedAnew(
+                            path=str(path),
+                            hint="good for a new node; if it has channels, stop, and bring the old file back",
+                        )
+                    )
                 asyncio.run(self._serve(device, certificate, store))
 
     def _announce(self) -> None:

@@ -36,6 +36,16 @@ class CommandsNotChecked(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StateStartedAnew(Event):
+    """There was no store. Channels from before are unknown, also what was revoked in them."""
+
+    NAME = "state-started-anew"
+    LEVEL = "warning"
+    path: str
+    hint: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryNotLocked(Event):
     NAME = "memory-not-locked"
     LEVEL = "warning"

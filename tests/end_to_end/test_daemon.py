@@ -56,6 +56,8 @@ async def test_says_at_start_what_it_does_not_check_and_in_each_refusal_why(tmp_
         await w.make_node()
         async with w.daemon() as daemon:
             unchecked = await daemon.said("commands-not-checked")
+            anew = await daemon.said("state-started-anew")
+            assert "if it has channels, stop" in anew["hint"]
             assert "without asking whether you ordered it" in unchecked["meaning"]
             node = await w.greenlight.schedule(NODE_ID)
             with pytest.raises(
