@@ -128,4 +128,9 @@ def _fail(problem: SignerdError, *, json: bool) -> NoReturn:
 
 
 def _leave(code: int) -> NoReturn:
+    try:
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        # Its reader is gone. Python would try again, fail, and leave with 120 instead of this code.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     sys.exit(int(code))
