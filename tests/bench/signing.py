@@ -17,13 +17,12 @@ from bench.rig import BenchFailed, Contender, Rig, Running
 from bench.table import Row, percentile, row, times_peer
 from helpers.lives import InMemory
 
-from signerd.core.wire import channel as wire
 from signerd.core.wire import commitment as commitment_wire
 from signerd.core.wire.composites import Side
 from signerd.dev import commitments, gossip, player
 from signerd.dev.channel import Channel
 from signerd.dev.ledger import Entry
-from signerd.dev.steps import CHANNELD, Step, Steps
+from signerd.dev.steps import Step, Steps
 
 _CHUNK = 10
 _FIRST_SEED = 10
