@@ -74,7 +74,7 @@ async def _asked(seat: Seat, channels: itertools.cycle[ChannelId]) -> None:
         for name, question in signing.SIMPLE.items():
             await seat.ask(question(seat), name)
         await seat.ask(_point_of(next(channels)), "get_per_commitment_point of another channel each time")
-    for feerate in (1100, 1110):
+    for feerate in signing.FEERATES:
         await signing.new_commitments(seat, feerate, "")
 
 

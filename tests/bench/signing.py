@@ -1,4 +1,9 @@
-"""Requests of channels, one in flight, with few and with many channels in the state."""
+"""Requests of channels, one in flight, with few and with many channels in the state.
+
+Both signers run at once and are asked in turn, a few requests each, so that whatever else the machine does
+slows both. Each commitment is a new one, so that signerd has something to store before it answers. The state
+that is sent along is as long for both, and with each request the entry of one channel has changed.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +31,9 @@ from signerd.dev.steps import Step, Steps
 
 _CHUNK = 10
 _FIRST_SEED = 10
-_FEERATES = (1000, 1010)
+_WARM_UP = 5
+FEERATES = (1100, 1110)
+_NOT_SENT = ", no state sent"
 _HTLC_MSAT = 4_000_000
 _PEER_HTLCS = 100
 """gl-client takes no message over 128 KiB; a commitment with 483 HTLCs and its PSBT is longer than that."""
@@ -112,29 +119,44 @@ async def measure(rig: Rig, plan: Plan) -> list[Row]:
 
 async def _size(rig: Rig, size: Size, seed: int) -> list[Row]:
     async with _seated(rig, size, seed) as seats:
-        for sent in (True, False):
-            for seat in seats:
-                seat.signer.node.sends_whole_state = sent
-            suffix = "" if sent else ", no state sent"
-            for name, question in SIMPLE.items():
-                if not size.channels and question is _point:
-                    continue
-                for begin in range(0, size.requests, _CHUNK):
-                    for seat in seats:
-                        count = min(_CHUNK, size.requests - begin)
-                        await seat.signer.until(_asked(seat, question, name + suffix, count))
+        _send_state(seats, whole=True)
         for seat in seats:
-            seat.signer.node.sends_whole_state = True
+            await seat.signer.until(_asked(seat, _ecdh, "", _WARM_UP))
+        await _ask_simple(seats, size, "")
+        if size.channels:
+            _send_state(seats, whole=False)
+            await _ask_simple(seats, size, _NOT_SENT)
+            _send_state(seats, whole=True)
         for htlcs, rounds in size.commitments:
-            able = [seat for seat in seats if htlcs <= _PEER_HTLCS or not seat.signer.contender.is_peer]
-            for seat in able:
-                await seat.signer.until(_add_htlcs(seat, htlcs))
-            for feerate in itertools.islice(itertools.cycle(_FEERATES), rounds):
-                for seat in able:
-                    await seat.signer.until(new_commitments(seat, feerate + 100, f", {htlcs} HTLCs"))
+            await _ask_commitments(seats, htlcs, rounds)
         for seat in seats:
             _require_honest(seat.signer)
-    return list(_rows(size, seats))
+        memory = [seat.signer.rss_mb for seat in seats]
+        return [*_rows(size, seats), row(f"{size.channels} channels: RSS after all that", "MB", *memory)]
+
+
+def _send_state(seats: Sequence[Seat], *, whole: bool) -> None:
+    for seat in seats:
+        seat.signer.node.sends_whole_state = whole
+
+
+async def _ask_simple(seats: Sequence[Seat], size: Size, suffix: str) -> None:
+    for name, question in SIMPLE.items():
+        if not size.channels and question is _point:
+            continue
+        for begin in range(0, size.requests, _CHUNK):
+            for seat in seats:
+                count = min(_CHUNK, size.requests - begin)
+                await seat.signer.until(_asked(seat, question, name + suffix, count))
+
+
+async def _ask_commitments(seats: Sequence[Seat], htlcs: int, rounds: int) -> None:
+    able = [seat for seat in seats if htlcs <= _PEER_HTLCS or not seat.signer.contender.is_peer]
+    for seat in able:
+        await seat.signer.until(_add_htlcs(seat, htlcs))
+    for feerate in itertools.islice(itertools.cycle(FEERATES), rounds):
+        for seat in able:
+            await seat.signer.until(new_commitments(seat, feerate, f", {htlcs} HTLCs"))
 
 
 async def _asked(seat: Seat, question: Callable[[Seat], Step], name: str, count: int) -> None:
@@ -212,7 +234,7 @@ def _rows(size: Size, seats: Sequence[Seat]) -> Iterator[Row]:
 
 def _target(size: Size, name: str) -> float:
     if size.channels >= 1000 and "483" not in name:
-        return 200 if "no state sent" in name else 50
+        return 200 if _NOT_SENT in name else 50
     if "30 HTLCs" in name:
         return 4
-    return 1.5 if not size.channels and "no state" not in name else 0
+    return 0 if size.channels else 1.5
