@@ -13,6 +13,7 @@ from signerd.core.keys.channel import Basepoints
 from signerd.core.keys.node import NodeKeys
 from signerd.core.state.book import Changes, ChannelId, MemoryBook
 from signerd.core.state.channel import ChannelState, Content, Funding, Setup
+from signerd.core.state.loss import Loss
 from signerd.core.tx import psbt_fields, script
 from signerd.core.tx.htlc import Htlc
 from signerd.core.tx.psbt import MAGIC
@@ -98,7 +99,8 @@ def _validate(message: Any, channel: ChannelState) -> ChannelState:
         for item in message.htlcs
     )
     spent = Transaction.parse(message.tx.raw).inputs[0].outpoint
-    return channel.validate_holder(message.commit_num, spent, Content(0, 0, htlcs, message.feerate))
+    content = Content(0, 0, htlcs, message.feerate)
+    return channel.validate_holder(message.commit_num, spent, content, Loss())
 
 
 def _lock(message: Any, channel: ChannelState) -> ChannelState:

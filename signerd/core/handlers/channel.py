@@ -95,11 +95,13 @@ def setup_channel(message: wire.SetupChannel, call: Call) -> Answer:
     # What was accepted stays accepted: a repetition is compared, not judged again.
     if channel.setup is None:
         policy.check_setup(setup, funding, call.keys, LIMITS[call.network])
+        _require_free(call, channel_id, funding)
         after = channel.set_up(setup, funding)
     elif call.dialect is Dialect.HOSTED or (setup == channel.setup and funding in channel.fundings):
         after = channel.set_up(setup, funding)
     else:
         policy.check_value(funding, LIMITS[call.network])
+        _require_free(call, channel_id, funding)
         after = channel.splice(setup, funding)
     return composing.answer(wire.SetupChannelReply(), channel_id, channel, after)
 
@@ -117,6 +119,13 @@ def lock_outpoint(message: wire.LockOutpoint, call: Call) -> Answer:
     channel = call.channel(channel_id)
     after = channel.lock(Outpoint(message.funding_txid, message.funding_txout))
     return composing.answer(wire.LockOutpointReply(), channel_id, channel, after)
+
+
+def _require_free(call: Call, channel_id: ChannelId, funding: Funding) -> None:
+    """Raises Refused if another channel is in this output: one output has the keys of one channel."""
+    owner = call.book.channel_funded_by(funding.outpoint)
+    if owner is not None and owner != channel_id:
+        raise Refused("funding-taken", f"{funding.outpoint} carries channel {owner} already")
 
 
 def _setup(message: wire.SetupChannel) -> Setup:

@@ -14,6 +14,7 @@ from signerd.core.policy import commitment as policy
 from signerd.core.policy.limits import LIMITS
 from signerd.core.state.book import ChannelId
 from signerd.core.state.channel import Content, Contents, Funding
+from signerd.core.state.loss import Loss
 from signerd.core.tx import htlc_transaction, signing
 from signerd.core.tx.commitment import Commitment
 from signerd.core.tx.sighash import ALL, Digests
@@ -38,8 +39,9 @@ def sign_remote_commitment(message: wire.SignRemoteCommitmentTx, call: Call) -> 
     composing.require_witness_scripts(psbt, composed)
     content = composing.content_of(composed, message.feerate)
     before = channel.signed.contents if channel.signed and channel.signed.number + 1 == number else ()
-    _check(call, policy.Proposed(composer.setup, funding, number, content, holder=False), before)
-    after = channel.sign_counterparty(number, point, funding.outpoint, content)
+    proposed = policy.Proposed(composer.setup, funding, number, content, holder=False)
+    loss = _check(call, proposed, before, channel.counterparty_loss)
+    after = channel.sign_counterparty(number, point, funding.outpoint, content, loss)
     nonce = signing.nonce_of(message.TYPE, call.dialect)
     signature = composer.keys.sign_funding(composer.funding_digest(composed.tx, funding), nonce)
     reply = wire.SignTxReply(composites.BitcoinSignature(signature, ALL))
@@ -59,8 +61,9 @@ def validate_commitment(message: wire.ValidateCommitmentTx, call: Call) -> Answe
     composing.require_witness_scripts(psbt, composed)
     content = composing.content_of(composed, message.feerate)
     before = channel.holder if channel.next_holder == number else ()
-    _check(call, policy.Proposed(composer.setup, funding, number, content, holder=True), before)
-    after = channel.validate_holder(number, funding.outpoint, content)
+    proposed = policy.Proposed(composer.setup, funding, number, content, holder=True)
+    loss = _check(call, proposed, before, channel.holder_loss)
+    after = channel.validate_holder(number, funding.outpoint, content, loss)
     _verify(message, composer, funding, composed)
     reply = wire.ValidateCommitmentTxReply(
         old_commitment_secret=None, next_per_commitment_point=composer.keys.per_commitment_point(number + 1)
@@ -165,12 +168,15 @@ def _sign_local_htlc(
     return Answer(wire.SignTxReply(htlc.sign(message.tx, message.wscript, side, composer.keys, nonce)))
 
 
-def _check(call: Call, proposed: policy.Proposed, before: Contents) -> None:
-    content: Content | None = dict(before).get(proposed.funding.outpoint)
-    policy.check(proposed, LIMITS[call.network], before=content)
+def _check(call: Call, proposed: policy.Proposed, before: Contents, loss: Loss) -> Loss:
+    """What we have lost unexplained if this is signed. Raises Refused."""
+    limits = LIMITS[call.network]
+    policy.check(proposed, limits)
     # In a channel that both sides fund, the first commitment is not the opener's alone.
     if proposed.number == 0 and call.dialect is Dialect.HOSTED:
         policy.check_first(proposed)
+    last: Content | None = dict(before).get(proposed.funding.outpoint)
+    return loss if last is None else policy.check_balance(proposed, last, loss, call.now, limits)
 
 
 def _verify(
