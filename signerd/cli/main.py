@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "register": ("register", "Register the node with the scheduler."),
     "recover": ("recover", "Get new credentials for a node that is registered already."),
     "run": ("run", "Run the signer until it is told to stop."),
+    "new-store": ("new_store", "Begin anew after the store was lost."),
     "schedule": ("scheduler", "Ask the scheduler to start the node."),
     "node-info": ("scheduler", "Ask where the node runs, without starting it."),
     "upgrade": ("scheduler", "Announce this signer's version and start-up answers."),
