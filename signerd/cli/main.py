@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import sys
@@ -124,7 +125,9 @@ def _plain(problem: click.ClickException) -> str:
 
 
 def _fail(problem: SignerdError, *, json: bool) -> NoReturn:
-    output.error(problem, json=json)
+    # Whoever does not read the words still gets the number.
+    with contextlib.suppress(BrokenPipeError):
+        output.error(problem, json=json)
     _leave(problem.exit_code)
 
 
