@@ -172,9 +172,11 @@ def _check(call: Call, proposed: policy.Proposed, before: Contents, loss: Loss) 
     """What we have lost unexplained if this is signed. Raises Refused."""
     limits = LIMITS[call.network]
     policy.check(proposed, limits)
-    # In a channel that both sides fund, the first commitment is not the opener's alone.
-    if proposed.number == 0 and call.dialect is Dialect.HOSTED:
-        policy.check_first(proposed)
+    if call.dialect is Dialect.HOSTED:
+        policy.require_htlc_value(proposed.content, limits)
+        # In a channel that both sides fund, the first commitment is not the opener's alone.
+        if proposed.number == 0:
+            policy.check_first(proposed)
     last: Content | None = dict(before).get(proposed.funding.outpoint)
     return loss if last is None else policy.check_balance(proposed, last, loss, call.now, limits)
 

@@ -68,6 +68,16 @@ def require_htlc_count(count: int, limits: Limits) -> None:
         )
 
 
+def require_htlc_value(content: Content, limits: Limits) -> None:
+    """Raises Refused for more money in HTLCs than a hosted node may have in flight in a channel."""
+    value = sum(htlc.amount_sat for htlc in content.htlcs)
+    if value > limits.max_htlc_value_sat:
+        raise Refused(
+            "policy-commitment-htlc-inflight-limit",
+            f"the commitment has {value} sat in HTLCs, over {limits.max_htlc_value_sat} sat",
+        )
+
+
 def _check_htlcs(proposed: Proposed, limits: Limits) -> None:
     least = {offered: MSAT * _htlc_dust(proposed, limits, offered=offered) for offered in (True, False)}
     for htlc in proposed.content.htlcs:

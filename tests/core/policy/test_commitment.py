@@ -132,6 +132,18 @@ def test_holds_no_more_than_the_channel():
     assert rule_of(proposed(VALUE - 1000, 1001)) == TOO_MUCH
 
 
+def test_so_much_may_be_in_flight():
+    most = LIMIT.max_htlc_value_sat
+    setup = setup_of(is_outbound=False)
+    for amounts, fits in (((most,), True), ((most - 5000, 5000), True), ((most - 5000, 5001), False)):
+        content = proposed(0, 0, *(htlc(amount) for amount in amounts), setup=setup).content
+        if fits:
+            policy.require_htlc_value(content, LIMIT)
+        else:
+            with pytest.raises(Refused, match="over 16777216 sat"):
+                policy.require_htlc_value(content, LIMIT)
+
+
 # What is ours
 
 GIVEN = "commitment-balance"
