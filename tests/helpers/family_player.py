@@ -59,7 +59,7 @@ class Player:
         call = Call(self.keys, self.network, self.dialect, UnixTime(now), self.book, context)
         answer = HANDLERS[type(message)](message, call)
         self.book.apply(answer.changes)
-        return codec.encode(answer.reply)
+        return answer.raw
 
     def watch(self, raw: bytes, context: Context | None) -> None:
         """Learn of a channel from a request of another family, as far as announcements need it."""

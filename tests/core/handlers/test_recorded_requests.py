@@ -297,7 +297,9 @@ def made(raw: bytes) -> int:
 def test_answers_a_real_node_as_core_lightnings_own_signer_does(name):
     node = LIGHTNINGD[name]
     played = play_plain(node["secret"], node["network"], node["steps"])
-    assert [(item.step["type"], item.rule) for item in played if item.reply != item.step["reply"]] == []
+    # dev_preinit has no reply.
+    wrong = [item for item in played if item.reply != (item.step["reply"] or "")]
+    assert [(item.step["type"], item.rule) for item in wrong] == []
     few = missing(played, LIGHTNINGD_LEAST)
     # Which of the two makes offers and which one pays them differs.
     assert few == {}

@@ -10,7 +10,7 @@ from helpers.family_player import Player
 
 from signerd.core import startup
 from signerd.core.handlers import session
-from signerd.core.handlers.call import Call
+from signerd.core.handlers.call import Answer, Call
 from signerd.core.requests import Context
 from signerd.core.state.book import MemoryBook
 from signerd.core.tx.chains import CHAIN_HASHES
@@ -112,7 +112,7 @@ def test_a_developers_node_says_hello_and_gets_no_answer(raw):
     message = codec.decode(bytes.fromhex(raw))
     player = Player(SECRET, "regtest", Dialect.CORE_LIGHTNING)
     call = Call(player.keys, "regtest", Dialect.CORE_LIGHTNING, UnixTime(0), MemoryBook())
-    assert session.UNANSWERED[type(message)](message, call) is None
+    assert session.dev_preinit(message, call) == Answer(None)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_refuses_developer_switches(raw, error):
     player = Player(SECRET, "regtest", Dialect.CORE_LIGHTNING)
     call = Call(player.keys, "regtest", Dialect.CORE_LIGHTNING, UnixTime(0), MemoryBook())
     with pytest.raises(error):
-        session.UNANSWERED[type(message)](message, call)
+        session.dev_preinit(message, call)
 
 
 def test_a_plain_node_gets_connections_for_its_daemons():
