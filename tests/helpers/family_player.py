@@ -40,8 +40,8 @@ def context_of(recorded: Mapping[str, Any] | None) -> Context | None:
 class Player:
     """Remembers from request to request what the handlers want remembered."""
 
-    def __init__(self, secret: str, network: Network, dialect: Dialect) -> None:
-        self.keys = NodeKeys.derive(Secret(bytes.fromhex(secret)))
+    def __init__(self, secret: str | NodeKeys, network: Network, dialect: Dialect) -> None:
+        self.keys = NodeKeys.derive(Secret(bytes.fromhex(secret))) if isinstance(secret, str) else secret
         self.network = network
         self.dialect = dialect
         self.book = MemoryBook()
