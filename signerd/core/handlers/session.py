@@ -10,6 +10,7 @@ from typing import Any
 from signerd.core import startup
 from signerd.core.handlers.call import Answer, Call, Handler
 from signerd.core.keys import secp256k1
+from signerd.core.state.book import Changes
 from signerd.core.tx.chains import CHAIN_HASHES
 from signerd.core.tx.signing import Dialect
 from signerd.core.wire import session as wire
@@ -18,7 +19,7 @@ from signerd.errors import Refused
 from signerd.units import Network
 
 OLDEST_VERSION = {Dialect.HOSTED: 5, Dialect.CORE_LIGHTNING: startup.MIN_VERSION}
-"""Every Core Lightning since v24.02 offers 5. In version 4, another message revokes."""
+"""Every Core Lightning since v24.02 offers 5. In version 4, validate_commitment_tx revokes."""
 
 CAPABILITIES: Mapping[Dialect, tuple[int, ...]] = {
     Dialect.HOSTED: startup.CAPABILITIES,
@@ -75,8 +76,11 @@ def init(message: wire.Init, call: Call) -> Answer:
     )
     if any(value is not None for value in dev):
         raise Refused("init-foreign-secret", "the node wants to choose the signer's keys")
-    reply = _hosted_reply if call.dialect is Dialect.HOSTED else _plain_reply
-    return Answer(reply(message, call))
+    if call.dialect is Dialect.HOSTED:
+        return Answer(_hosted_reply(message, call))
+    reply = _plain_reply(message, call)
+    node = call.book.node.agree(reply.version)
+    return Answer(reply, Changes() if node == call.book.node else Changes(node=node))
 
 
 def _hosted_reply(message: wire.Init, call: Call) -> wire.InitReply:
