@@ -33,8 +33,8 @@ Pairs = tuple[tuple[bytes, bytes], ...]
 class Signing:
     """A signer's keys and state, fed with what else happened to its channels."""
 
-    def __init__(self, secret: bytes, network: Network, dialect: Dialect) -> None:
-        self.keys = NodeKeys.derive(Secret(secret))
+    def __init__(self, secret: bytes | NodeKeys, network: Network, dialect: Dialect) -> None:
+        self.keys = secret if isinstance(secret, NodeKeys) else NodeKeys.derive(Secret(secret))
         self.network = network
         self.dialect = dialect
         self.book = MemoryBook()

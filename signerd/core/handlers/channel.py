@@ -21,6 +21,8 @@ from signerd.errors import Refused
 
 MOST_CHANNELS = 50_000
 """They are remembered on disk, and it is the node that makes them."""
+_POINTS_WITHOUT_SECRETS = 6
+"""The first wire version in which get_per_commitment_point tells no secret."""
 _STUB_POINTS = 2
 """A channel without parameters needs the points of its first two commitments."""
 
@@ -67,7 +69,10 @@ def get_basepoints(message: wire.GetChannelBasepoints, call: Call) -> Answer:
 
 
 def get_point(message: wire.GetPerCommitmentPoint, call: Call) -> Answer:
-    """hsmd type 18: our point, without a secret: those leave with revoke_commitment_tx alone."""
+    """hsmd type 18: our point. Before wire version 6, the secret of two before comes with it, if revoked.
+
+    That reveals nothing new: what revokes is revoke_commitment_tx (or validate_commitment_tx, in version 4).
+    """
     channel_id = call.channel_id
     channel = call.channel(channel_id)
     bound = _STUB_POINTS if channel.setup is None else channel.next_holder + 2
@@ -75,8 +80,11 @@ def get_point(message: wire.GetPerCommitmentPoint, call: Call) -> Answer:
         raise Refused(
             "policy-optional-fail-fast", f"point {message.n} is not needed yet, only those below {bound}"
         )
-    point = call.channel_keys(channel_id).per_commitment_point(message.n)
-    return Answer(wire.GetPerCommitmentPointReply(point, old_commitment_secret=None))
+    keys = call.channel_keys(channel_id)
+    point, revoked = keys.per_commitment_point(message.n), message.n - 2
+    told = call.book.node.hsm_version < _POINTS_WITHOUT_SECRETS and channel.holder_revoked(revoked)
+    secret = keys.release_secret(revoked) if told else None
+    return Answer(wire.GetPerCommitmentPointReply(point, old_commitment_secret=secret))
 
 
 def check_future_secret(message: wire.CheckFutureSecret, call: Call) -> Answer:

@@ -24,6 +24,9 @@ from signerd.core.wire import commitment as wire
 from signerd.core.wire import composites
 from signerd.errors import MalformedMessage, Refused
 
+_REVOKED_BY_ITSELF = 5
+"""The first wire version in which a commitment is revoked by a message of its own (hsmd type 40)."""
+
 
 def sign_remote_commitment(message: wire.SignRemoteCommitmentTx, call: Call) -> Answer:
     """hsmd type 19: the peer's commitment, once for each number and funding."""
@@ -49,7 +52,10 @@ def sign_remote_commitment(message: wire.SignRemoteCommitmentTx, call: Call) -> 
 
 
 def validate_commitment(message: wire.ValidateCommitmentTx, call: Call) -> Answer:
-    """hsmd type 35: our own next commitment, with all of the peer's signatures."""
+    """hsmd type 35: our own next commitment, with all of the peer's signatures.
+
+    In wire version 4, this also revokes the one before.
+    """
     channel_id = call.channel_id
     channel, composer = composing.channel_of(call, channel_id)
     policy.require_htlc_count(len(message.htlcs), LIMITS[call.network])
@@ -65,9 +71,10 @@ def validate_commitment(message: wire.ValidateCommitmentTx, call: Call) -> Answe
     loss = _check(call, proposed, before, channel.holder_loss)
     after = channel.validate_holder(number, funding.outpoint, content, loss)
     _verify(message, composer, funding, composed)
-    reply = wire.ValidateCommitmentTxReply(
-        old_commitment_secret=None, next_per_commitment_point=composer.keys.per_commitment_point(number + 1)
-    )
+    secret = None
+    if number and call.book.node.hsm_version < _REVOKED_BY_ITSELF:
+        after, secret = after.revoke_holder(number - 1), composer.keys.release_secret(number - 1)
+    reply = wire.ValidateCommitmentTxReply(secret, composer.keys.per_commitment_point(number + 1))
     return composing.answer(reply, channel_id, channel, after)
 
 

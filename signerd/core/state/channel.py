@@ -228,9 +228,13 @@ class ChannelState:
             loss = max(loss, self.pending_loss, key=lambda known: known.sat)
         return replace(self, pending=(*others, (outpoint, content)), pending_loss=loss)
 
+    def holder_revoked(self, number: int) -> bool:
+        """Whether our commitment `number` is revoked: then its secret is out, and may be told again."""
+        return 0 <= number <= self.next_holder - 2
+
     def revoke_holder(self, number: int) -> ChannelState:
         """Our commitment `number` may be revoked: its successor is validated."""
-        if number + 2 <= self.next_holder:
+        if self.holder_revoked(number):
             return self
         if number + 1 != self.next_holder or self.in_force not in dict(self.pending):
             raise Refused(
