@@ -9,7 +9,7 @@ from signerd.core.handlers import composing, htlc
 from signerd.core.handlers.call import Answer, Call, Handler
 from signerd.core.handlers.composing import Composer
 from signerd.core.keys import secp256k1
-from signerd.core.policy import closing
+from signerd.core.policy import closing, splice
 from signerd.core.policy import commitment as policy
 from signerd.core.policy.limits import LIMITS
 from signerd.core.state.book import ChannelId
@@ -41,7 +41,10 @@ def sign_remote_commitment(message: wire.SignRemoteCommitmentTx, call: Call) -> 
     composing.require_witness_scripts(psbt, composed)
     content = composing.content_of(composed, message.feerate)
     before = channel.signed.contents if channel.signed and channel.signed.number + 1 == number else ()
-    _check(call, policy.Proposed(composer.setup, funding, number, content, holder=False), before)
+    beside = channel.signed.contents if channel.signed and channel.signed.number == number else ()
+    proposed = policy.Proposed(composer.setup, funding, number, content, holder=False)
+    _check(call, proposed, before)
+    splice.require_first(proposed, channel, before, beside)
     after = channel.sign_counterparty(number, point, funding.outpoint, content)
     nonce = signing.nonce_of(message.TYPE, call.dialect)
     signature = composer.keys.sign_funding(composer.funding_digest(composed.tx, funding), nonce)
@@ -65,7 +68,10 @@ def validate_commitment(message: wire.ValidateCommitmentTx, call: Call) -> Answe
     composing.require_witness_scripts(psbt, composed)
     content = composing.content_of(composed, message.feerate)
     before = channel.holder if channel.next_holder == number else ()
-    _check(call, policy.Proposed(composer.setup, funding, number, content, holder=True), before)
+    beside = channel.holder if channel.next_holder == number + 1 else ()
+    proposed = policy.Proposed(composer.setup, funding, number, content, holder=True)
+    _check(call, proposed, before)
+    splice.require_first(proposed, channel, before, beside)
     after = channel.validate_holder(number, funding.outpoint, content)
     _verify(message, composer, funding, composed)
     secret = None
