@@ -15,10 +15,10 @@ from signerd.core.policy.limits import Limits
 from signerd.core.policy.onchain import Destination, Spend, final_txid
 from signerd.core.state.channel import ChannelState, Contents, Funding
 from signerd.core.tx.psbt import Psbt
-from signerd.core.tx.transaction import Outpoint, Transaction
+from signerd.core.tx.transaction import Outpoint, Output, Transaction
 from signerd.errors import Refused
 
-RULE = "splice-balance"
+_RULE = "splice-balance"
 
 ALLOWED_SAT = 1000
 """A main output below dust does not exist, before the splice or after it."""
@@ -63,13 +63,23 @@ def require_first(proposed: Proposed, channel: ChannelState, before: Contents, b
         proposed.setup, channel.funding(channel.in_force), proposed.number, content, proposed.holder
     )
     if Counter(content.htlcs) != Counter(proposed.content.htlcs):
-        raise Refused(RULE, f"commitment {proposed.number} has other HTLCs in the splice than in force")
+        raise Refused(_RULE, f"commitment {proposed.number} has other HTLCs in the splice than in force")
     taken = max(0, old.funding.value_sat - proposed.funding.value_sat)
     if share(proposed) + ALLOWED_SAT < share(old) - taken:
         raise Refused(
-            RULE,
+            _RULE,
             f"the splice leaves us {share(proposed)} sat of {share(old)} sat, for {taken} sat taken out",
         )
+
+
+def require_outputs(tx: Transaction, fundings: Mapping[Outpoint, Output]) -> None:
+    """Raises Refused if the transaction of a splice lacks one of these, which are known to come from it.
+
+    Commitments for another value or key than the output's are worth nothing.
+    """
+    for outpoint, output in fundings.items():
+        if outpoint.txid == tx.txid and tx.outputs[outpoint.index : outpoint.index + 1] != (output,):
+            raise Refused("splice-funding", f"{outpoint} is not the funding that the channel was told of")
 
 
 def require_fee(tx: Transaction, psbt: Psbt, limits: Limits) -> None:
@@ -101,7 +111,7 @@ def require_added(spend: Spend, destinations: Sequence[Destination]) -> None:
     least = ours - back - max(0, elsewhere + fee - others)
     gained = sum(_gain(channel, funding, carried) for channel, funding in funded)
     if gained + ALLOWED_SAT < least:
-        raise Refused(RULE, f"our wallet adds {least} sat to a splice, and our balance grows by {gained}")
+        raise Refused(_RULE, f"our wallet adds {least} sat to a splice, and our balance grows by {gained}")
 
 
 def _carried(spend: Spend) -> dict[Outpoint, int]:
@@ -145,5 +155,5 @@ def _share_of(channel: ChannelState, funding: Funding, contents: Contents, *, ho
     content = dict(contents).get(funding.outpoint)
     if content is None:
         whose = "our" if holder else "the peer's"
-        raise Refused(RULE, f"a splice moves {funding.outpoint}, for which {whose} commitment is not known")
+        raise Refused(_RULE, f"a splice moves {funding.outpoint}, for which {whose} commitment is not known")
     return share(Proposed(channel.ready, funding, 0, content, holder))

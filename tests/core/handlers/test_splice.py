@@ -22,6 +22,7 @@ from signerd.core.tx.transaction import Input, Outpoint, Output, Transaction
 from signerd.core.wire import onchain as wire
 from signerd.units import UnixTime
 
+RULE = "splice-balance"
 OURS, THEIRS = 600_000, 400_000
 """Satoshi before a splice, but for the fee."""
 SOMEBODY = script.p2wpkh(b"\x02" * 33)
@@ -65,7 +66,7 @@ def test_our_balance_falls_by_what_leaves_the_channel_at_most(value, least, is_o
         for ours in (least, least - splice.ALLOWED_SAT):
             channel.answer(first(channel, funding, ours, holder=holder))
         short = first(channel, funding, least - splice.ALLOWED_SAT - 1, holder=holder)
-        assert splice.RULE == channel.refusal(short)
+        assert RULE == channel.refusal(short)
     channel.answer(first(channel, funding, least + 50_000, holder=holder))
 
 
@@ -80,7 +81,7 @@ def test_a_splices_first_commitment_has_the_htlcs_in_force(pending, holder):
     request = channel.validate if holder else channel.sign_remote
     channel.answer(request(2, htlcs, funding=funding))
     for other in ([], [pending(2, 50_000_000)]):
-        assert splice.RULE == channel.refusal(request(2, other, funding=funding))
+        assert RULE == channel.refusal(request(2, other, funding=funding))
 
 
 @SIDES
@@ -124,6 +125,20 @@ def spending(channel: OneChannel, value: int, carried: bytes, *, stated: bool = 
     added = Output(300_000, SOMEBODY) if stated else None
     spent = [channel.composer.funding_output(channel.funding), added]
     return wire.SignSpliceTx(bitcoin_tx(tx, spent), channel.funding.counterparty_key, 0)
+
+
+@pytest.mark.parametrize(
+    ("index", "value", "fits"), [(0, 1_299_000, True), (0, 1_299_001, False), (1, 1_299_000, False)]
+)
+def test_a_splice_has_the_output_that_its_commitments_spend(index, value, fits):
+    channel = channel_of()
+    request = spending(channel, 1_299_000, channel.composer.funding_output(channel.funding).script)
+    told = Outpoint(Transaction.parse(request.tx.raw).txid, index)
+    channel.ask(channel.set_up(Funding(told, value, channel.funding.counterparty_key)))
+    if fits:
+        channel.answer(request)
+    else:
+        assert channel.refusal(request) == "splice-funding"
 
 
 def test_a_splice_burns_no_more_than_a_fee():
@@ -182,7 +197,7 @@ def test_what_the_wallet_adds_has_to_be_ours_after_the_splice(holder):
         book.channels[SPLICED] = give(whole, amount, holder=holder)
         refused = signer.handle(request, book, UnixTime(0))
         assert isinstance(refused, Refusal)
-        assert splice.RULE == refused.rule
+        assert RULE == refused.rule
 
 
 def test_the_wallet_adds_nothing_before_both_sides_have_a_commitment_for_it():
@@ -195,7 +210,7 @@ def test_the_wallet_adds_nothing_before_both_sides_have_a_commitment_for_it():
         book.channels[SPLICED] = part
         refused = signer.handle(request, book, UnixTime(0))
         assert isinstance(refused, Refusal)
-        assert splice.RULE == refused.rule
+        assert RULE == refused.rule
 
 
 def test_content_has_the_same_share_from_both_sides():
