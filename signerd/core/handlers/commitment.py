@@ -36,7 +36,7 @@ def sign_remote_commitment(message: wire.SignRemoteCommitmentTx, call: Call) -> 
     funding = composing.require_funding(channel, tx.inputs[0].outpoint, message.remote_funding_key)
     number, point = message.commit_num, message.remote_per_commitment_point
     terms = composer.counterparty(funding, number, point, message.htlcs)
-    composed = composing.recompose(terms, tx)
+    composed = composing.recompose(terms, tx, psbt)
     composing.require_spent(psbt, 0, composer.funding_output(funding))
     composing.require_witness_scripts(psbt, composed)
     content = composing.content_of(composed, message.feerate)
@@ -63,7 +63,7 @@ def validate_commitment(message: wire.ValidateCommitmentTx, call: Call) -> Answe
     tx, psbt = composing.read(message.tx)
     funding = channel.funding(tx.inputs[0].outpoint)
     number = message.commit_num
-    composed = composing.recompose(composer.holder(funding, number, message.htlcs), tx)
+    composed = composing.recompose(composer.holder(funding, number, message.htlcs), tx, psbt)
     composing.require_spent(psbt, 0, composer.funding_output(funding))
     composing.require_witness_scripts(psbt, composed)
     content = composing.content_of(composed, message.feerate)
