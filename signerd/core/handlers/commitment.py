@@ -9,7 +9,7 @@ from signerd.core.handlers import composing, htlc
 from signerd.core.handlers.call import Answer, Call, Handler
 from signerd.core.handlers.composing import Composer
 from signerd.core.keys import secp256k1
-from signerd.core.policy import closing
+from signerd.core.policy import closing, splice
 from signerd.core.policy import commitment as policy
 from signerd.core.policy.limits import LIMITS
 from signerd.core.state.book import ChannelId
@@ -37,13 +37,15 @@ def sign_remote_commitment(message: wire.SignRemoteCommitmentTx, call: Call) -> 
     funding = composing.require_funding(channel, tx.inputs[0].outpoint, message.remote_funding_key)
     number, point = message.commit_num, message.remote_per_commitment_point
     terms = composer.counterparty(funding, number, point, message.htlcs)
-    composed = composing.recompose(terms, tx)
+    composed = composing.recompose(terms, tx, psbt)
     composing.require_spent(psbt, 0, composer.funding_output(funding))
     composing.require_witness_scripts(psbt, composed)
     content = composing.content_of(composed, message.feerate)
     before = channel.signed.contents if channel.signed and channel.signed.number + 1 == number else ()
+    beside = channel.signed.contents if channel.signed and channel.signed.number == number else ()
     proposed = policy.Proposed(composer.setup, funding, number, content, holder=False)
     loss = _check(call, proposed, before, channel.counterparty_loss)
+    splice.require_first(proposed, channel, before, beside)
     after = channel.sign_counterparty(number, point, funding.outpoint, content, loss)
     nonce = signing.nonce_of(message.TYPE, call.dialect)
     signature = composer.keys.sign_funding(composer.funding_digest(composed.tx, funding), nonce)
@@ -62,13 +64,15 @@ def validate_commitment(message: wire.ValidateCommitmentTx, call: Call) -> Answe
     tx, psbt = composing.read(message.tx)
     funding = channel.funding(tx.inputs[0].outpoint)
     number = message.commit_num
-    composed = composing.recompose(composer.holder(funding, number, message.htlcs), tx)
+    composed = composing.recompose(composer.holder(funding, number, message.htlcs), tx, psbt)
     composing.require_spent(psbt, 0, composer.funding_output(funding))
     composing.require_witness_scripts(psbt, composed)
     content = composing.content_of(composed, message.feerate)
     before = channel.holder if channel.next_holder == number else ()
+    beside = channel.holder if channel.next_holder == number + 1 else ()
     proposed = policy.Proposed(composer.setup, funding, number, content, holder=True)
     loss = _check(call, proposed, before, channel.holder_loss)
+    splice.require_first(proposed, channel, before, beside)
     after = channel.validate_holder(number, funding.outpoint, content, loss)
     _verify(message, composer, funding, composed)
     secret = None
