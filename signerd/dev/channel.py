@@ -14,6 +14,8 @@ from signerd.core.tx.htlc import MSAT, Htlc
 from signerd.core.tx.transaction import Outpoint, Output, Transaction
 from signerd.core.wire import composites
 from signerd.core.wire.composites import Side
+from signerd.dev.coins import SCRIPTS, Wallet
+from signerd.dev.coins import Kind as Address
 from signerd.dev.peer import Peer, PeerChannel
 from signerd.dev.steps import Context
 from signerd.dev.updates import Payment, Updates, View, other
@@ -21,6 +23,17 @@ from signerd.dev.updates import Payment, Updates, View, other
 STATIC_REMOTEKEY = bytes.fromhex("1000")
 ANCHORS = bytes.fromhex("401000")
 ANCHORS_ALIAS_ZEROCONF = bytes.fromhex("04400000401000")
+TYPES = (
+    ANCHORS,
+    STATIC_REMOTEKEY,
+    ANCHORS_ALIAS_ZEROCONF,
+    bytes.fromhex("400000401000"),
+    bytes.fromhex("04000000401000"),
+    bytes.fromhex("400000001000"),
+    bytes.fromhex("04000000001000"),
+    bytes.fromhex("04400000001000"),
+)
+"""Anchors or none, with and without option_scid_alias and option_zeroconf (BOLT 9)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +54,12 @@ class Terms:
     feerate_per_kw: int = 1000
     upfront_shutdown: bool = False
     """Whether both say at the opening where a mutual close will pay to (option_upfront_shutdown_script)."""
+    home: Address = Address.P2TR
+    """What everything of this channel comes back to."""
+    their_home: Address = Address.P2TR
+    """What a mutual close pays the peer to."""
+    dual: bool = False
+    """Opened by channel establishment v2 (BOLT 2), though one side alone pays."""
 
     @property
     def format(self) -> CommitmentFormat:
@@ -134,7 +153,11 @@ class Channel:
     @property
     def their_final_script(self) -> bytes:
         """Where a mutual close pays the peer."""
-        return script.p2tr(self.keys.basepoints.payment)
+        return SCRIPTS[self.terms.their_home](self.keys.basepoints.payment)
+
+    def home(self, wallet: Wallet) -> bytes:
+        """Our script to which everything of this channel comes back."""
+        return wallet.script(self.final_index, self.terms.home)
 
     @property
     def funding_script(self) -> bytes:

@@ -27,7 +27,8 @@ class Kind(enum.Enum):
     P2SH_P2WPKH = "p2sh-p2wpkh"
 
 
-_SCRIPTS = {Kind.P2TR: script.p2tr, Kind.P2WPKH: script.p2wpkh, Kind.P2SH_P2WPKH: script.p2sh_p2wpkh}
+SCRIPTS = {Kind.P2TR: script.p2tr, Kind.P2WPKH: script.p2wpkh, Kind.P2SH_P2WPKH: script.p2sh_p2wpkh}
+"""Address → the script that it is of, for a key."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +98,7 @@ class Wallet:
 
     def script(self, index: int, kind: Kind = Kind.P2TR) -> bytes:
         """The output script of an address."""
-        return _SCRIPTS[kind](self.key(index))
+        return SCRIPTS[kind](self.key(index))
 
     def owned(self, index: int, output_script: bytes) -> psbts.Field:
         """The PSBT field that says that an output is ours."""
@@ -146,6 +147,15 @@ class Wallet:
         coin = rich[0] if rich else self.deposit(_RESERVE_SAT, Kind.P2WPKH)
         self._coins.remove(coin)
         return coin
+
+    def take_some(self, count: int, value_sat: int) -> list[Coin]:
+        """Up to so many coins: one that is worth at least this, and the oldest others."""
+        taken = [self.take_one(value_sat)]
+        unspent = [coin for coin in self._coins if self._chain.unspent(coin.outpoint)]
+        for coin in unspent[: count - 1]:
+            self._coins.remove(coin)
+            taken.append(coin)
+        return taken
 
     @property
     def balance_sat(self) -> int:

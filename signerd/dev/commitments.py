@@ -146,7 +146,7 @@ def revoke_remote(channel: Channel, number: int, wallet: Wallet) -> Steps[None]:
     found = held.output(Kind.TO_LOCAL)
     if found is None or found[1].output.value - homeward.FEE_SAT < channel.terms.local_dust_sat:
         return
-    penalty = homeward.sweep(Target.of(held, found[0]), wallet, channel.final_index, sequence=FINAL_SEQUENCE)
+    penalty = homeward.sweep(Target.of(held, found[0]), wallet, channel, sequence=FINAL_SEQUENCE)
 
     def of_penalty(reply: wire_commitment.SignTxReply) -> None:
         penalty.judge(reply.signature, held.commitment.terms.keys.revocation)

@@ -12,15 +12,17 @@ from signerd.core.wire import identity
 from signerd.core.wire.composites import Side
 from signerd.dev import closing, commitments, invoices, opening, sweeping
 from signerd.dev.channel import Channel, Terms
+from signerd.dev.closing import USUAL_BUMP, Bump
 from signerd.dev.coins import Kind
 from signerd.dev.peer import Peer
 from signerd.dev.steps import CHANNELD, Context, Steps, ask, require
+from signerd.dev.sweeping import USUAL, Manner
 from signerd.dev.updates import Payment, other
 from signerd.dev.world import Account, World
 from signerd.errors import UsageError
 
 _CONNECTD = 1
-_FUNDS_SAT, _FEES_SAT = 20_000_000, 10_000
+_FUNDS_SAT, FEES_SAT = 20_000_000, 10_000
 _EXPIRY_DELTA = 40
 
 
@@ -49,7 +51,7 @@ class Life:
         if peer is None:
             self._peers += 1
             peer = Peer(self._seed + self._peers.to_bytes(4, "big"))
-        needed = terms.value_sat + _FEES_SAT
+        needed = terms.value_sat + FEES_SAT
         if terms.funder is Side.LOCAL and self.world.wallet.balance_sat < needed:
             self.world.wallet.deposit(max(_FUNDS_SAT, needed), Kind.P2WPKH)
         yield from self.connect()
@@ -186,7 +188,7 @@ class Life:
         """Both agree to close. Raises UsageError unless the channel is quiet."""
         yield from closing.close_mutually(self.world, channel, rounds=rounds)
 
-    def force_close(self, channel: Channel, *, bump: bool = True) -> Steps[None]:
+    def force_close(self, channel: Channel, *, bump: Bump | None = USUAL_BUMP) -> Steps[None]:
         """We publish our commitment, and with `bump` raise its fee by its anchor."""
         yield from closing.publish_ours(self.world, channel, bump=bump)
 
@@ -194,9 +196,13 @@ class Life:
         """The peer publishes a commitment: its newest, or another; if it is revoked, that is cheating."""
         closing.publish_theirs(self.world, channel, number)
 
-    def sweep(self, channel: Channel) -> Steps[None]:
+    def raise_fee(self, channel: Channel, bump: Bump = USUAL_BUMP) -> Steps[None]:
+        """Our anchor on the published commitment pays for it, if it has one."""
+        yield from closing.raise_fee(self.world, channel, bump)
+
+    def sweep(self, channel: Channel, manner: Manner = USUAL) -> Steps[None]:
         """Everything that is ours comes home, after either side has closed by force."""
-        yield from sweeping.sweep(self.world, channel)
+        yield from sweeping.sweep(self.world, channel, manner)
 
     def forget(self, channel: Channel) -> Steps[None]:
         """hsmd 34: it is over."""

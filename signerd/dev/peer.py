@@ -34,6 +34,10 @@ class Peer:
         signature = self._keys.sign_invoice(prefix.encode("ascii"), pack(symbols))
         return bolt11_writer.write(prefix, symbols, signature)
 
+    def sign_bolt12(self, message: str, merkle_root: bytes) -> bytes:
+        """64 bytes: what stands under an invoice of its own (BOLT 12)."""
+        return self._keys.sign_bolt12(message, "signature", merkle_root, b"")
+
 
 @dataclass(frozen=True, slots=True)
 class PeerChannel:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 from signerd.core import startup
@@ -81,3 +82,43 @@ class Reborn:
                 raise Refused(f"{step.name}: {outcome}")
             store.commit(outcome.changes)
             return outcome.reply
+
+
+class Stored:
+    """signerd's core and store: a process that `restarts` says of each request whether it is another one.
+
+    `restarted` counts.
+    """
+
+    def __init__(
+        self,
+        keys: NodeKeys,
+        path: Path,
+        network: Network = "regtest",
+        *,
+        now: int = NOW,
+        restarts: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._keys = keys
+        self._path = path
+        self._network: Network = network
+        self._now = UnixTime(now)
+        self._restarts = restarts
+        self._store = StateDb(path)
+        self._signer = Signer(keys, network)
+        self.restarted = 0
+
+    def __call__(self, step: Step) -> bytes:
+        if self._restarts():
+            self._store.close()
+            self._store = StateDb(self._path)
+            self._signer = Signer(self._keys, self._network)
+            self.restarted += 1
+        outcome = self._signer.handle(request_of(step), self._store, self._now)
+        if isinstance(outcome, Refusal):
+            raise Refused(f"{step.name}: {outcome}")
+        self._store.commit(outcome.changes)
+        return outcome.reply
+
+    def close(self) -> None:
+        self._store.close()
