@@ -39,15 +39,15 @@ USUAL_BUMP = Bump()
 
 def close_mutually(world: World, channel: Channel, *, rounds: int = 1) -> Steps[None]:
     """hsmd 21 for each round of the negotiation, then 5 for its outcome. Raises UsageError if not quiet."""
-    if not channel.updates.quiet or not channel.open:
-        raise UsageError("a channel with open updates, or one that is closed, is not closed mutually")
+    if not channel.updates.quiet or not channel.open or channel.splices:
+        raise UsageError("a channel with open updates or splices, or a closed one, is not closed mutually")
     context, key = channel.context(CLOSINGD), channel.basepoints.funding
     theirs = channel.keys.basepoints.funding
     tx = _mutual_close(world, channel, 0)
     signature = b""
 
     def of_funding(reply: wire.SignTxReply | wire.SignCommitmentTxReply) -> bytes:
-        return judge.signature(reply.signature, tx, channel.funding_script, channel.terms.value_sat, key=key)
+        return judge.signature(reply.signature, tx, channel.funding_script, channel.value_sat, key=key)
 
     for number in range(rounds):
         tx = _mutual_close(world, channel, number)
@@ -70,7 +70,7 @@ def close_mutually(world: World, channel: Channel, *, rounds: int = 1) -> Steps[
 
 def publish_ours(world: World, channel: Channel, *, bump: Bump | None = USUAL_BUMP) -> Steps[None]:
     """hsmd 5, and 147 if our commitment has an anchor of ours and there is to be a bump."""
-    held = channel.newest(Side.LOCAL)
+    held = channel.standing(Side.LOCAL)[channel.newest(Side.LOCAL).number]
     message = wire.SignCommitmentTx(
         channel.peer.node_id,
         channel.dbid,
@@ -80,7 +80,7 @@ def publish_ours(world: World, channel: Channel, *, bump: Bump | None = USUAL_BU
     )
 
     def of_funding(reply: wire.SignCommitmentTxReply) -> bytes:
-        value = channel.terms.value_sat
+        value = held.value_sat
         return judge.signature(
             reply.signature, held.tx, channel.funding_script, value, key=channel.basepoints.funding
         )
@@ -93,8 +93,11 @@ def publish_ours(world: World, channel: Channel, *, bump: Bump | None = USUAL_BU
 
 def publish_theirs(world: World, channel: Channel, number: int | None = None) -> None:
     """The peer publishes its newest commitment, or the one with this number."""
-    held = channel.newest(Side.REMOTE) if number is None else channel.held[Side.REMOTE][number]
-    own = channel.keys.sign_funding(held.tx, channel.funding_script, channel.terms.value_sat)
+    number = channel.newest(Side.REMOTE).number if number is None else number
+    held = channel.standing(Side.REMOTE).get(number)
+    if held is None:
+        raise UsageError(f"the peer has no commitment {number} of what is on the chain")
+    own = channel.keys.sign_funding(held.tx, channel.funding_script, held.value_sat)
     _publish(world, channel, held, own)
 
 
@@ -162,7 +165,7 @@ def _with_both(
 ) -> Transaction:
     """With the signatures of both funding keys: that of the side that publishes it, and the other one's."""
     if not others:
-        others = channel.keys.sign_funding(tx, channel.funding_script, channel.terms.value_sat)
+        others = channel.keys.sign_funding(tx, channel.funding_script, channel.value_sat)
     signatures = {
         channel.basepoints_of(by).funding: signature,
         channel.basepoints_of(other(by)).funding: others,

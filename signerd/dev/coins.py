@@ -53,6 +53,11 @@ class Coin:
         return self.output.script[:1] == script.OP_HASH160
 
     @property
+    def script_sig(self) -> bytes:
+        """What its input has beside the witness: the redeem script, if its output hides one."""
+        return script.push(script.p2wpkh(self.key)) if self.is_nested else b""
+
+    @property
     def script_code(self) -> bytes:
         """What BIP 143 signs of it."""
         return self.witness_script or script.p2pkh(self.key)
@@ -126,13 +131,14 @@ class Wallet:
         """Own a coin under another key than the wallet's: what a closed channel paid us."""
         self._coins.append(coin)
 
-    def take(self, value_sat: int) -> list[Coin]:
+    def take(self, value_sat: int, *, native: bool = False) -> list[Coin]:
         """Coins worth at least this, oldest first; they are not in the wallet any more.
 
-        Raises UsageError if there is not enough.
+        `native`: none that hides its program inside P2SH. Raises UsageError if there is not enough.
         """
         taken: list[Coin] = []
-        for coin in [c for c in self._coins if self._chain.unspent(c.outpoint)]:
+        usable = (coin for coin in self._coins if self._chain.unspent(coin.outpoint))
+        for coin in [coin for coin in usable if not (native and coin.is_nested)]:
             if sum_of(taken) >= value_sat and taken:
                 break
             taken.append(coin)
@@ -160,7 +166,12 @@ class Wallet:
     @property
     def balance_sat(self) -> int:
         """What it can spend."""
-        return sum_of(coin for coin in self._coins if self._chain.unspent(coin.outpoint))
+        return self.holds()
+
+    def holds(self, *, native: bool = False) -> int:
+        """Satoshi that `take` can find."""
+        unspent = (coin for coin in self._coins if self._chain.unspent(coin.outpoint))
+        return sum_of(coin for coin in unspent if not (native and coin.is_nested))
 
 
 def sum_of(coins: Iterable[Coin]) -> int:

@@ -90,7 +90,7 @@ def announce_channel(
 def update_channel(world: World, channel: Channel, price: Price = USUAL_PRICE) -> Steps[None]:
     """hsmd 3."""
     direction = world.account.node_id > channel.peer.node_id
-    most = channel.terms.value_sat * 990 if price.most_msat is None else price.most_msat
+    most = channel.value_sat * 990 if price.most_msat is None else price.most_msat
     known = (
         CHAIN_HASHES[world.account.network]
         + (price.alias or short_channel_id(channel))
@@ -136,7 +136,7 @@ def short_channel_id(channel: Channel) -> bytes:
     """8 bytes: block, place in the block, output (BOLT 7). Ours are in blocks of their own."""
     return (
         (channel.dbid % 2**24).to_bytes(3, "big")
-        + (1).to_bytes(3, "big")
+        + (1 + channel.moves).to_bytes(3, "big")
         + channel.funding.index.to_bytes(2, "big")
     )
 

@@ -39,25 +39,28 @@ def open_channel(world: World, peer: Peer, dbid: int, terms: Terms) -> Steps[Cha
         funding=Outpoint(
             spending.final_txid(coins, tx) if coins else tx.txid, tx.outputs.index(funding_output)
         ),
+        funding_tx=tx,
+        value_sat=terms.value_sat,
         updates=first_updates(terms),
         final_index=world.wallet.fresh(),
         points={0: first},
     )
     if terms.dual:
         yield from commitments.ask_point(channel, 1, opener)
-    yield from ask(_setup(world, channel), _answered, context=context)
+    yield from ask(setup(world, channel), _answered, context=context)
     yield from _first_commitments(channel, opener)
     if not terms.dual:
         yield from commitments.ask_point(channel, 1)
     if coins:
         signed = yield from spending.sign(coins, tx, fields)
         world.chain.publish(signed)
+        channel.funding_tx = signed
         spending.recover_change(world, signed, fields)
         yield from gossip.announce_channel(world, channel)
         yield from gossip.update_channel(world, channel)
-        yield from _lock_in(channel, opener)
+        yield from lock_in(channel, opener)
     else:
-        yield from _lock_in(channel, opener)
+        yield from lock_in(channel, opener)
         yield from gossip.announce_channel(world, channel)
     yield from gossip.announce_channel(world, channel)
     yield from gossip.update_channel(world, channel)
@@ -67,7 +70,7 @@ def open_channel(world: World, peer: Peer, dbid: int, terms: Terms) -> Steps[Cha
 
 def _first_commitments(channel: Channel, opener: int) -> Steps[None]:
     """Whoever funds signs the other's first, and gives the signature away first; in v2 both sign at once."""
-    ours, theirs = channel.compose_next(Side.LOCAL), channel.compose_next(Side.REMOTE)
+    (ours,), (theirs,) = channel.compose_next(Side.LOCAL), channel.compose_next(Side.REMOTE)
     channel.held = {Side.LOCAL: [ours], Side.REMOTE: [theirs]}
     if channel.terms.funder is Side.LOCAL or channel.terms.dual:
         yield from commitments.sign_remote(channel, theirs, opener)
@@ -85,7 +88,8 @@ def _funding(
     return [], world.chain.coin(output), []
 
 
-def _setup(world: World, channel: Channel) -> wire.SetupChannel:
+def setup(world: World, channel: Channel) -> wire.SetupChannel:
+    """What was agreed at the opening."""
     terms, theirs = channel.terms, channel.keys.basepoints
     index = channel.final_index if terms.upfront_shutdown else None
     return wire.SetupChannel(
@@ -107,7 +111,8 @@ def _setup(world: World, channel: Channel) -> wire.SetupChannel:
     )
 
 
-def _lock_in(channel: Channel, opener: int) -> Steps[None]:
+def lock_in(channel: Channel, opener: int) -> Steps[None]:
+    """hsmd 32, 37: asked by channeld, and in an opening v2 by dualopend."""
     context = channel.context(DUALOPEND if opener == DUALOPEND else CHANNELD)
     funding = channel.funding
 

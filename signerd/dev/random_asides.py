@@ -78,7 +78,7 @@ class Asides:
             least_msat=choices.among((0, 1, 1000, 2**40)),
             base_msat=choices.among((0, 1000, 2**32 - 1)),
             millionths=choices.among((0, 10, 10**6, 2**32 - 1)),
-            most_msat=choices.among((None, 0, channel.terms.value_sat * 1000, 2**64 - 1)),
+            most_msat=choices.among((None, 0, channel.value_sat * 1000, 2**64 - 1)),
             alias=choices.among((None, self._world.dice.fresh()[:8])),
             appended=self._octets(20),
         )
@@ -130,7 +130,7 @@ class Asides:
         )
         return replace(
             invoice,
-            timestamp=self._world.now - choices.below(3000),
+            timestamp=self._world.now - choices.below(2000),
             description=text,
             description_hash=fresh() if text is None else None,
             expiry=choices.among((3600, 5000, 2**31)),
@@ -149,7 +149,7 @@ class Asides:
             description=choices.among(_TEXTS).encode(),
             quantity=choices.among((None, 1, 7)),
             note=choices.among((b"", b"thank you")),
-            expiry=choices.among((None, 60, 7200, 2**20)),
+            expiry=choices.among((None, 3600, 7200, 2**20)),
             hops=choices.among(((0,), (0, 1), (2,))),
             mpp=choices.one_in(2),
         )

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from signerd.core.tx.htlc import MSAT
 from signerd.core.wire.composites import Side
 from signerd.dev import channel as kinds
-from signerd.dev import homeward, invoices, sweeping
+from signerd.dev import homeward, invoices, splicing, sweeping
 from signerd.dev.channel import Channel, Terms
 from signerd.dev.choices import Choices
 from signerd.dev.closing import Bump
 from signerd.dev.coins import Kind
 from signerd.dev.lifecycle import FEES_SAT, Life
 from signerd.dev.random_asides import Asides
+from signerd.dev.splicing import Stage
 from signerd.dev.steps import Steps
 from signerd.dev.sweeping import Manner
 
 _MOST_HTLCS = 12
 """In flight at once: enough for every kind of commitment, and few enough to be quick."""
+_MOST_ATTEMPTS = 3
+"""At one splice."""
 _LEAST_FEERATE, _HIGHEST_FEERATE = 253, 5000
 
 Move = Callable[[], Steps[object]]
@@ -93,7 +97,21 @@ class _Liver:
             moves += 2 * [lambda: life.sign_remote(channel)]
         if updates.pending(Side.LOCAL):
             moves += 2 * [lambda: life.take_local(channel)]
+        if self._plain:
+            moves += self._splices(channel)
         return [*moves, lambda: self._change_feerate(channel), lambda: life.reconnect(channel)]
+
+    def _splices(self, channel: Channel) -> list[Move]:
+        """Another funding: an attempt, one more for a higher fee, one that is mined, and locked."""
+        life, choices = self._life, self._choices
+        if channel.spliced is not None:
+            return [lambda: life.lock_splice(channel)]
+        moves: list[Move] = []
+        if channel.splices:
+            moves.append(lambda: life.confirm_splice(channel, choices.among(channel.splices)))
+        if channel.updates.settled and not channel.revocation_due and len(channel.splices) < _MOST_ATTEMPTS:
+            moves.append(lambda: self._splice(channel))
+        return moves
 
     # Moves.
 
@@ -116,6 +134,22 @@ class _Liver:
             channel.updates.remove(payment, fulfil=payment.known)
         yield from ()
 
+    def _splice(self, channel: Channel) -> Steps[None]:
+        choices, fee = self._choices, 400 * (1 + len(channel.splices))
+        by = choices.among(tuple(Side))
+        amount = choices.between(-channel.updates.room_msat(by) // MSAT, 1_000_000)
+        if channel.splices:
+            by, amount = channel.splices[0].by, channel.splices[0].amount_sat
+        if abs(amount) < 10_000:
+            return
+        if by is Side.LOCAL and amount > 0:
+            self._asides.deposits(amount + FEES_SAT)
+        until = choices.among((Stage.SIGNED, Stage.SIGNED, Stage.COMMITTED, Stage.SET_UP))
+        move = splicing.Move(
+            by=by, amount_sat=amount, fee_sat=fee, funding_last=choices.one_in(2), until=until
+        )
+        yield from self._life.splice(channel, move)
+
     def _change_feerate(self, channel: Channel) -> Steps[None]:
         feerate = self._choices.between(_LEAST_FEERATE, _HIGHEST_FEERATE)
         if channel.updates.affords(feerate):
@@ -126,14 +160,14 @@ class _Liver:
 
     def _end(self, channel: Channel) -> Steps[None]:
         life, choices = self._life, self._choices
-        newest = channel.newest(Side.REMOTE).number
+        *older, newest = sorted(channel.standing(Side.REMOTE))
         ends: list[Move] = [
             lambda: self._close_mutually(channel),
             lambda: life.force_close(channel, bump=None if choices.one_in(4) else self._bump()),
             lambda: self._peer_closes(channel, newest),
         ]
-        if newest:
-            ends.append(lambda: self._peer_closes(channel, choices.below(newest)))
+        if older:
+            ends.append(lambda: self._peer_closes(channel, choices.among(older)))
         yield from choices.among(ends)()
         if channel.published:
             yield from life.sweep(channel, self._manner())
@@ -154,13 +188,17 @@ class _Liver:
         )
 
     def _close_mutually(self, channel: Channel) -> Steps[None]:
+        if channel.splices and channel.spliced is None:
+            yield from self._life.confirm_splice(channel, self._choices.among(channel.splices))
+        if channel.spliced is not None:
+            yield from self._life.lock_splice(channel)
         yield from self._life.settle(channel, fulfil=self._choices.one_in(2))
         yield from self._life.close(channel, rounds=self._choices.between(1, 3))
 
     def _peer_closes(self, channel: Channel, number: int) -> Steps[None]:
         """With its newest commitment, the one before while it may, or one that it has revoked."""
         self._life.peer_closes(channel, number)
-        held = channel.held[Side.REMOTE][number]
+        held = channel.standing(Side.REMOTE)[number]
         for payment in held.payments:
             if (payment.by is Side.REMOTE or payment.known) and self._choices.one_in(4):
                 sweeping.publish_their_htlc(self._world, channel, payment)

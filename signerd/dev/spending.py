@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from signerd.core.tx import script
 from signerd.core.tx.transaction import Input, Output, Transaction
 from signerd.core.wire.onchain import SignWithdrawal, SignWithdrawalReply
 from signerd.dev import judge, psbts
@@ -43,8 +42,7 @@ def unsigned(coins: Sequence[Coin], outputs: Sequence[Output], locktime: int) ->
 def final_txid(coins: Sequence[Coin], tx: Transaction) -> bytes:
     """32 bytes: what the id will be once all have signed. A key inside P2SH pushes its script (BIP 141)."""
     inputs = tuple(
-        replace(item, script_sig=script.push(script.p2wpkh(coin.key)) if coin.is_nested else b"")
-        for coin, item in zip(coins, tx.inputs, strict=True)
+        replace(item, script_sig=coin.script_sig) for coin, item in zip(coins, tx.inputs, strict=True)
     )
     return replace(tx, inputs=inputs).txid
 
