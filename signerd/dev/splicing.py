@@ -110,8 +110,10 @@ def lock_in(world: World, channel: Channel) -> Steps[None]:
     channel.updates.splice(splice.changes_msat, reserve_of(channel.terms, splice.value_sat))
     channel.splices, channel.spliced = [], None
     channel.moves += 1
-    yield from gossip.announce_channel(world, channel)
-    yield from gossip.update_channel(world, channel)
+    # Once between the two, and for all when the network may know of it.
+    for _ in range(2):
+        yield from gossip.announce_channel(world, channel)
+        yield from gossip.update_channel(world, channel)
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,6 +95,7 @@ class Stored:
         keys: NodeKeys,
         path: Path,
         network: Network = "regtest",
+        dialect: Dialect = Dialect.HOSTED,
         *,
         now: int = NOW,
         restarts: Callable[[], bool] = lambda: False,
@@ -102,17 +103,18 @@ class Stored:
         self._keys = keys
         self._path = path
         self._network: Network = network
+        self._dialect = dialect
         self._now = UnixTime(now)
         self._restarts = restarts
         self._store = StateDb(path)
-        self._signer = Signer(keys, network)
+        self._signer = Signer(keys, network, dialect)
         self.restarted = 0
 
     def __call__(self, step: Step) -> bytes:
         if self._restarts():
             self._store.close()
             self._store = StateDb(self._path)
-            self._signer = Signer(self._keys, self._network)
+            self._signer = Signer(self._keys, self._network, self._dialect)
             self.restarted += 1
         outcome = self._signer.handle(request_of(step), self._store, self._now)
         if isinstance(outcome, Refusal):
