@@ -23,13 +23,16 @@ from signerd.core.keys import mnemonic
 from signerd.core.keys.node import NodeKeys
 from signerd.core.wire.composites import Side
 from signerd.dev import channel as channels
-from signerd.dev import player, random_life
-from signerd.dev.channel import Terms
+from signerd.dev import gossip, identity, invoices, offers, player, random_life
+from signerd.dev.channel import Channel, Terms
 from signerd.dev.choices import Tape
+from signerd.dev.gossip import Card, Price
 from signerd.dev.lifecycle import Life
 from signerd.dev.local import LocalGreenlight
 from signerd.dev.node import HostedNode
+from signerd.dev.offers import Asked
 from signerd.dev.steps import Step, Steps
+from signerd.dev.sweeping import Manner
 from signerd.units import Network
 
 pytestmark = pytest.mark.interop
@@ -157,7 +160,8 @@ def test_random_lives_are_answered_alike(tmp_path, network):
 
 def everything(life: Life) -> Steps[None]:
     """Each kind of message once at least: both types of channels, both funders, every end."""
-    mutual = yield from life.open(Terms(channel_type=channels.STATIC_REMOTEKEY))
+    mutual = yield from life.open(Terms(channel_type=channels.STATIC_REMOTEKEY, dual=True))
+    yield from asides(life, mutual)
     yield from life.pay(mutual, 300_000_000)
     yield from life.receive(mutual, 20_000_123)
     yield from life.change_feerate(mutual, 2500)
@@ -178,13 +182,33 @@ def everything(life: Life) -> Steps[None]:
             revoked = channel.newest(Side.REMOTE).number
             yield from life.settle(channel)
             life.peer_closes(channel, revoked)
-        yield from life.sweep(channel)
+        yield from life.sweep(channel, Manner(older=channel_type == channels.STATIC_REMOTEKEY))
         yield from life.forget(channel)
 
 
+def asides(life: Life, channel: Channel) -> Steps[None]:
+    """What has nothing to do with the dance: gossip, BOLT 12, keys."""
+    world = life.world
+    card = Card(alias="Zürich ⚡".encode(), features=b"\x80" + bytes(10), addresses=(b"\xff" + bytes(9),))
+    yield from gossip.announce_node(world, card)
+    yield from gossip.announce_channel(world, channel, features=b"\x01", appended=b"more", by_channeld=True)
+    yield from gossip.update_channel(world, channel, Price(alias=bytes(range(8)), appended=b"more"))
+    asked = Asked(
+        preimage=world.dice.fresh(), amount_msat=7000, quantity=7, note=b"hi", hops=(0, 2), mpp=True
+    )
+    yield from offers.approve(world, channel.peer, asked)
+    yield from offers.sign_invoice(world, {0: b"", 168: bytes(32)})
+    yield from offers.sign_request(world, {0: b"\x05", 80: bytes(32), 88: bytes(33)}, b"tweak")
+    yield from identity.derive_secret(world, b"any label")
+    for key in (None, channel.peer.node_id):
+        yield from identity.check_address(world, 5, key)
+    yield from invoices.approve_keysend(channel.peer, world.dice.fresh(), 5)
+    yield from life.check_future_secret(channel, 0, world.dice.secret(), right=False)
+
+
 EVERYTHING = {
-    1, 3, 4, 5, 6, 7, 8, 10, 14, 18, 19, 20, 21, 30, 31, 32, 34, 35, 36, 37, 38, 40, 142, 143, 144, 146, 147,
-    149,
+    1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 13, 14, 16, 18, 19, 20, 21, 22, 25, 27, 28, 30, 31, 32, 34, 35, 36, 37,
+    38, 39, 40, 142, 143, 144, 146, 147, 149,
 }  # fmt: skip
 
 
