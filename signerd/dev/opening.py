@@ -12,15 +12,19 @@ from signerd.dev import commitments, gossip, psbts, spending
 from signerd.dev.channel import Channel, Terms, first_updates
 from signerd.dev.coins import Coin
 from signerd.dev.peer import Peer
-from signerd.dev.steps import CHANNELD, OPENINGD, Context, Steps, ask, require
+from signerd.dev.steps import CHANNELD, DUALOPEND, OPENINGD, Context, Steps, ask, require
 from signerd.dev.world import World
 
 
 def open_channel(world: World, peer: Peer, dbid: int, terms: Terms) -> Steps[Channel]:
-    """hsmd 30, 10, 18, 31, 19 and 35, 18, 7, 4, 3, 32, 37, 6. Raises UsageError if we cannot pay for it."""
+    """hsmd 30, 10, 18, 31, 19 and 35, 18, 7, 4, 3, 32, 37, 6. Raises UsageError if we cannot pay for it.
+
+    By channel establishment v2, dualopend does all of it, and both points are asked for at its start.
+    """
     yield from ask(wire.NewChannel(peer.node_id, dbid), _answered)
     basepoints = yield from ask(wire.GetChannelBasepoints(peer.node_id, dbid), _basepoints)
-    context = Context(peer.node_id, dbid, OPENINGD)
+    opener = DUALOPEND if terms.dual else OPENINGD
+    context = Context(peer.node_id, dbid, opener)
     first = yield from ask(wire.GetPerCommitmentPoint(0), _first_point, context=context)
     keys = peer.channel(world.account.node_id, dbid)
     funding_script = script.funding(basepoints.funding, keys.basepoints.funding)
@@ -32,36 +36,48 @@ def open_channel(world: World, peer: Peer, dbid: int, terms: Terms) -> Steps[Cha
         dbid=dbid,
         terms=terms,
         basepoints=basepoints,
-        funding=Outpoint(tx.txid, tx.outputs.index(funding_output)),
+        funding=Outpoint(
+            spending.final_txid(coins, tx) if coins else tx.txid, tx.outputs.index(funding_output)
+        ),
+        funding_tx=tx,
+        value_sat=terms.value_sat,
         updates=first_updates(terms),
         final_index=world.wallet.fresh(),
         points={0: first},
     )
-    yield from ask(_setup(world, channel), _answered, context=context)
-    # Whoever funds signs the other's first commitment first, and gives the signature away first.
-    ours, theirs = channel.compose_next(Side.LOCAL), channel.compose_next(Side.REMOTE)
-    channel.held = {Side.LOCAL: [ours], Side.REMOTE: [theirs]}
-    if terms.funder is Side.LOCAL:
-        yield from commitments.sign_remote(channel, theirs, OPENINGD)
-        yield from commitments.take_local(channel, ours, OPENINGD)
-    else:
-        yield from commitments.take_local(channel, ours, OPENINGD)
-        yield from commitments.sign_remote(channel, theirs, OPENINGD)
-    yield from commitments.ask_point(channel, 1)
+    if terms.dual:
+        yield from commitments.ask_point(channel, 1, opener)
+    yield from ask(setup(world, channel), _answered, context=context)
+    yield from _first_commitments(channel, opener)
+    if not terms.dual:
+        yield from commitments.ask_point(channel, 1)
     if coins:
         signed = yield from spending.sign(coins, tx, fields)
         world.chain.publish(signed)
+        channel.funding_tx = signed
         spending.recover_change(world, signed, fields)
         yield from gossip.announce_channel(world, channel)
         yield from gossip.update_channel(world, channel)
-        yield from _lock_in(channel)
+        yield from lock_in(channel, opener)
     else:
-        yield from _lock_in(channel)
+        yield from lock_in(channel, opener)
         yield from gossip.announce_channel(world, channel)
     yield from gossip.announce_channel(world, channel)
     yield from gossip.update_channel(world, channel)
     yield from gossip.announce_node(world)
     return channel
+
+
+def _first_commitments(channel: Channel, opener: int) -> Steps[None]:
+    """Whoever funds signs the other's first, and gives the signature away first; in v2 both sign at once."""
+    (ours,), (theirs,) = channel.compose_next(Side.LOCAL), channel.compose_next(Side.REMOTE)
+    channel.held = {Side.LOCAL: [ours], Side.REMOTE: [theirs]}
+    if channel.terms.funder is Side.LOCAL or channel.terms.dual:
+        yield from commitments.sign_remote(channel, theirs, opener)
+        yield from commitments.take_local(channel, ours, opener)
+    else:
+        yield from commitments.take_local(channel, ours, opener)
+        yield from commitments.sign_remote(channel, theirs, opener)
 
 
 def _funding(
@@ -72,7 +88,8 @@ def _funding(
     return [], world.chain.coin(output), []
 
 
-def _setup(world: World, channel: Channel) -> wire.SetupChannel:
+def setup(world: World, channel: Channel) -> wire.SetupChannel:
+    """What was agreed at the opening."""
     terms, theirs = channel.terms, channel.keys.basepoints
     index = channel.final_index if terms.upfront_shutdown else None
     return wire.SetupChannel(
@@ -82,7 +99,7 @@ def _setup(world: World, channel: Channel) -> wire.SetupChannel:
         funding_txid=channel.funding.txid,
         funding_txout=channel.funding.index,
         local_to_self_delay=terms.local_delay,
-        local_shutdown_script=b"" if index is None else world.wallet.script(index),
+        local_shutdown_script=b"" if index is None else channel.home(world.wallet),
         local_shutdown_wallet_index=index,
         remote_basepoints=composites.Basepoints(
             theirs.revocation, theirs.payment, theirs.htlc, theirs.delayed
@@ -94,8 +111,10 @@ def _setup(world: World, channel: Channel) -> wire.SetupChannel:
     )
 
 
-def _lock_in(channel: Channel) -> Steps[None]:
-    context, funding = channel.context(CHANNELD), channel.funding
+def lock_in(channel: Channel, opener: int) -> Steps[None]:
+    """hsmd 32, 37: asked by channeld, and in an opening v2 by dualopend."""
+    context = channel.context(DUALOPEND if opener == DUALOPEND else CHANNELD)
+    funding = channel.funding
 
     def of_burial(reply: wire.CheckOutpointReply) -> None:
         require(reply.is_buried, "a signer without a chain takes the node's word that the funding is buried")

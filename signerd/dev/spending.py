@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from signerd.core.tx.transaction import Input, Output, Transaction
 from signerd.core.wire.onchain import SignWithdrawal, SignWithdrawalReply
@@ -36,6 +37,14 @@ def unsigned(coins: Sequence[Coin], outputs: Sequence[Output], locktime: int) ->
     """A transaction that spends coins."""
     inputs = tuple(Input(coin.outpoint, coin.sequence) for coin in coins)
     return Transaction(2, inputs, tuple(outputs), locktime)
+
+
+def final_txid(coins: Sequence[Coin], tx: Transaction) -> bytes:
+    """32 bytes: what the id will be once all have signed. A key inside P2SH pushes its script (BIP 141)."""
+    inputs = tuple(
+        replace(item, script_sig=coin.script_sig) for coin, item in zip(coins, tx.inputs, strict=True)
+    )
+    return replace(tx, inputs=inputs).txid
 
 
 def sign(coins: Sequence[Coin], tx: Transaction, outputs: Sequence[psbts.Fields]) -> Steps[Transaction]:
