@@ -125,13 +125,20 @@ class Life:
         channel.updates.revoke(Side.REMOTE)
         channel.revocation_due = False
 
-    def take_local(self, channel: Channel) -> Steps[None]:
-        """The peer signs our next commitment, and we revoke the one before."""
+    def take_local(self, channel: Channel, *, interrupted: bool = False) -> Steps[None]:
+        """The peer signs our next commitment, and we revoke the one before.
+
+        `interrupted`: the connection is lost in between, and the peer signs it again.
+        """
         before = channel.newest(Side.LOCAL)
         channel.updates.sign(Side.LOCAL)
         composed = channel.compose_next(Side.LOCAL)
         for held in composed:
             yield from commitments.take_local(channel, held)
+        if interrupted:
+            yield from self.reconnect(channel)
+            for held in composed:
+                yield from commitments.take_local(channel, held)
         channel.hold(composed)
         for payment in composed[0].payments:
             if payment.by is Side.REMOTE and payment not in before.payments:
