@@ -90,14 +90,14 @@ class Caller:
         item: type[Reply],
         *,
         doing: str,
-        acceptable: Callable[[bytes], bool] = lambda _raw: True,
+        parsed: Callable[[bytes], bytes | None] = lambda raw: raw,
     ) -> Subscription[Reply]:
         """One request, a stream of replies. The call starts when the result is entered.
 
-        `acceptable` judges a message's bytes before they are parsed; the others come as Undecodable.
+        `parsed` says what of a message's bytes is parsed; with None, the message comes as Undecodable.
         """
         multicallable = self._channel.unary_stream(
-            method, request_serializer=_encode, response_deserializer=_decoder(item, acceptable)
+            method, request_serializer=_encode, response_deserializer=_decoder(item, parsed)
         )
         return Subscription(lambda: multicallable(request), doing=doing, peer=self._peer)
 
@@ -221,13 +221,14 @@ def _encode(message: Message) -> bytes:
 
 
 def _decoder(
-    kind: type[Reply], acceptable: Callable[[bytes], bool] = lambda _raw: True
+    kind: type[Reply], parsed: Callable[[bytes], bytes | None] = lambda raw: raw
 ) -> Callable[[bytes], Reply | Undecodable]:
     """Never raises: an exception in a decoder would end a stream, and be logged by gRPC."""
 
     def decode(raw: bytes) -> Reply | Undecodable:
         try:
-            return kind.FromString(raw) if acceptable(raw) else Undecodable(raw)
+            wanted = parsed(raw)
+            return Undecodable(raw) if wanted is None else kind.FromString(wanted)
         except DecodeError:
             return Undecodable(raw)
 

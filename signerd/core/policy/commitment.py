@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from signerd.core.policy.limits import Limits
 from signerd.core.state.channel import Content, Funding, Setup
+from signerd.core.state.loss import Loss
 from signerd.core.tx import fees
-from signerd.core.tx.htlc import MSAT, Htlc
+from signerd.core.tx.htlc import MSAT
 from signerd.errors import Refused
+from signerd.units import UnixTime
 
 CLTV_TIME = 500_000_000
 """From here on a lock time is a time, not a height (BIP 65)."""
@@ -40,13 +41,11 @@ class Proposed:
         return self.content.to_other_sat if self.holder else self.content.to_broadcaster_sat
 
 
-def check(proposed: Proposed, limits: Limits, *, before: Content | None) -> None:
-    """Raises Refused. `before` is the same side's last commitment of this funding, None for its first."""
+def check(proposed: Proposed, limits: Limits) -> None:
+    """Raises Refused for what no commitment may hold, whatever came before it."""
     _check_htlcs(proposed, limits)
     _check_dust(proposed, limits)
     _check_fee(proposed, limits)
-    if before is not None:
-        _check_balance(proposed, before, limits)
 
 
 def check_first(proposed: Proposed) -> None:
@@ -66,6 +65,16 @@ def require_htlc_count(count: int, limits: Limits) -> None:
     if count > limits.max_htlcs:
         raise Refused(
             "policy-commitment-htlc-count-limit", f"the commitment has {count} HTLCs, over {limits.max_htlcs}"
+        )
+
+
+def require_htlc_value(content: Content, limits: Limits) -> None:
+    """Raises Refused for more money in HTLCs than a hosted node may have in flight in a channel."""
+    value = sum(htlc.amount_sat for htlc in content.htlcs)
+    if value > limits.max_htlc_value_sat:
+        raise Refused(
+            "policy-commitment-htlc-inflight-limit",
+            f"the commitment has {value} sat in HTLCs, over {limits.max_htlc_value_sat} sat",
         )
 
 
@@ -123,29 +132,44 @@ def _check_fee(proposed: Proposed, limits: Limits) -> None:
         )
 
 
-def _check_balance(proposed: Proposed, before: Content, limits: Limits) -> None:
-    """What was ours stays ours, but for HTLCs that we offered and that are gone now: those may be paid.
+def check_balance(proposed: Proposed, before: Content, loss: Loss, now: UnixTime, limits: Limits) -> Loss:
+    """What we have lost unexplained with this commitment. `before` is the same side's last one.
 
-    Which of them were, the signer is not shown. An HTLC too small for an output is not shown either.
+    What was ours stays ours, but for HTLCs that we offered and that are gone now: those may be paid. Which
+    of them were, the signer is not shown. An HTLC too small for an output is not shown either: of such
+    losses, `limits.max_dust_exposure_sat` may be open at a time. Raises Refused for more.
     """
-    now = proposed.content
-    ours_before = [htlc for htlc in before.htlcs if htlc.offered is proposed.holder]
-    ours_now = [htlc for htlc in now.htlcs if htlc.offered is proposed.holder]
-    gone = sum(htlc.amount_sat for htlc in (Counter(ours_before) - Counter(ours_now)).elements())
-    least = _ours(proposed, before, ours_before) - gone
-    held = _ours(proposed, now, ours_now)
-    if held + limits.max_dust_exposure_sat < least:
+    most = limits.max_dust_exposure_sat
+    offered, received = (_gone(proposed, before, by_us=by_us) for by_us in (True, False))
+    least = _ours(proposed, before) - offered
+    held = _ours(proposed, proposed.content)
+    # What we gain by an HTLC that the peer offered is ours, and covers no loss.
+    fall = least - held if held < least else min(0, least + received - held)
+    after = loss.then(fall, now, per_day_sat=most)
+    if fall > 0 and after.sat > most:
         raise Refused(
             "commitment-balance",
-            f"commitment {proposed.number} leaves us {held} sat of {least} sat, for no HTLC that we offered",
+            f"commitment {proposed.number} leaves us {held} sat of {least} sat, for no HTLC that we offered; "
+            f"with earlier ones that is {after.sat} sat, over {most} sat a day",
         )
+    return after
 
 
-def _ours(proposed: Proposed, content: Content, offered: Sequence[Htlc]) -> int:
+def _gone(proposed: Proposed, before: Content, *, by_us: bool) -> int:
+    """Satoshi in HTLCs of one side that are in the commitment before and not in this one."""
+    was, still = (
+        Counter(htlc for htlc in content.htlcs if (htlc.offered is proposed.holder) is by_us)
+        for content in (before, proposed.content)
+    )
+    return sum(htlc.amount_sat for htlc in (was - still).elements())
+
+
+def _ours(proposed: Proposed, content: Content) -> int:
     """Our main output, what we offer, and the fee if it is ours to pay: satoshi."""
     main = content.to_broadcaster_sat if proposed.holder else content.to_other_sat
+    offered = sum(htlc.amount_sat for htlc in content.htlcs if htlc.offered is proposed.holder)
     fee = _fee(proposed.funding, content) if proposed.setup.is_outbound else 0
-    return main + sum(htlc.amount_sat for htlc in offered) + fee
+    return main + offered + fee
 
 
 def _fee(funding: Funding, content: Content) -> int:

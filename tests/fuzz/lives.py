@@ -1,0 +1,97 @@
+"""Recorded requests in order, and the signer as it is after each of them: where inputs begin.
+
+The recordings are those in tests/vectors: the reference signer's scripts, and what two nodes of Core
+Lightning asked their own signer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from helpers import vectors
+
+from fuzz.witness import Witness
+from signerd.core.keys.node import NodeKeys
+from signerd.core.requests import Context, Entry, PendingRequest, SigningRequest
+from signerd.core.signer import Signer
+from signerd.core.tx.signing import Dialect
+from signerd.greenlight.pb import greenlight_pb2
+from signerd.units import Network, Secret, UnixTime
+
+
+@dataclass
+class Life:
+    """One node's requests. `witnesses` are as after so many of them, as far as anybody has asked."""
+
+    name: str
+    requests: Sequence[SigningRequest]
+    witnesses: list[Witness] = field(repr=False)
+
+    @classmethod
+    def of(
+        cls, name: str, secret: str, network: Network, dialect: Dialect, requests: Sequence[SigningRequest]
+    ) -> Life:
+        raw = bytes.fromhex(secret)[:32]
+        signer = Signer(NodeKeys.derive(Secret(raw)), network, dialect)
+        now = UnixTime(vectors.load("hsm")["made_at"])
+        return cls(name, requests, [Witness(signer, raw, now)])
+
+    def after(self, count: int) -> Witness:
+        """A copy, to go on with."""
+        while len(self.witnesses) <= count:
+            witness = self.witnesses[-1].copy()
+            witness.ask(self.requests[len(self.witnesses) - 1])
+            self.witnesses.append(witness)
+        return self.witnesses[count].copy()
+
+
+def context_of(recorded: Mapping[str, Any] | None) -> Context | None:
+    """The reference's recording names the bits `capabilities`, Core Lightning's `permissions`."""
+    if recorded is None:
+        return None
+    bits = recorded["capabilities"] if "capabilities" in recorded else recorded["permissions"]
+    return Context(bytes.fromhex(recorded["node_id"]), recorded["dbid"], bits)
+
+
+def request_of(step: Mapping[str, Any]) -> SigningRequest:
+    """A step of the reference's recording."""
+    pending = [
+        greenlight_pb2.PendingRequest.FromString(bytes.fromhex(raw)) for raw in step.get("requests") or []
+    ]
+    return SigningRequest(
+        id=1,
+        raw=bytes.fromhex(step["raw"]),
+        context=context_of(step["context"]),
+        entries=tuple(
+            Entry(entry["key"], entry["version"], bytes.fromhex(entry["value"]), b"")
+            for entry in step.get("signer_state_sent") or []
+        ),
+        pending=tuple(
+            PendingRequest(call.uri, call.request, call.signature, call.pubkey, call.timestamp, call.rune)
+            for call in pending
+        ),
+    )
+
+
+@cache
+def lives() -> Sequence[Life]:
+    """Every recording, once in each dialect that has it."""
+    found = []
+    for dialect in Dialect:
+        for script in vectors.load("hsm")["cases"]:
+            requests = [request_of(step) for step in script["steps"]]
+            name = f"{script['script']}, {dialect.value}"
+            found.append(Life.of(name, script["seed"], script["network"], dialect, requests))
+    for run in vectors.load("cln_messages")["messages"]["lightningd"]["runs"]:
+        for node in run["nodes"]:
+            requests = [
+                SigningRequest(1, bytes.fromhex(step["raw"]), context_of(step["on"]))
+                for step in node["steps"]
+            ]
+            name = f"{run['run']}-{node['node']}"
+            dialect = Dialect.CORE_LIGHTNING
+            found.append(Life.of(name, node["secret"], node["network"], dialect, requests))
+    return found
