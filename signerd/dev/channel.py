@@ -54,6 +54,8 @@ class Terms:
     feerate_per_kw: int = 1000
     upfront_shutdown: bool = False
     """Whether both say at the opening where a mutual close will pay to (option_upfront_shutdown_script)."""
+    their_upfront: bool = False
+    """Whether the peer alone says so."""
     home: Address = Address.P2TR
     """What everything of this channel comes back to."""
     their_home: Address = Address.P2TR

@@ -7,13 +7,14 @@ channel ends is in `closing` and `sweeping`.
 from __future__ import annotations
 
 from signerd.core.keys import secp256k1
+from signerd.core.tx.transaction import Output, Transaction
 from signerd.core.wire import channel as wire
 from signerd.core.wire import identity
 from signerd.core.wire.composites import Side
-from signerd.dev import closing, commitments, invoices, opening, splicing, sweeping
+from signerd.dev import closing, commitments, invoices, offers, opening, spending, splicing, sweeping
 from signerd.dev.channel import Channel, Splice, Terms
 from signerd.dev.closing import USUAL_BUMP, Bump
-from signerd.dev.coins import Kind
+from signerd.dev.coins import SCRIPTS, Kind
 from signerd.dev.peer import Peer
 from signerd.dev.splicing import Move
 from signerd.dev.steps import CHANNELD, Context, Steps, ask, require
@@ -62,11 +63,18 @@ class Life:
 
     # Payments from their beginning to their end.
 
-    def pay(self, channel: Channel, amount_msat: int) -> Steps[None]:
-        """The peer's invoice is approved and paid. Raises UsageError if we cannot."""
+    def pay(self, channel: Channel, amount_msat: int, *, offer: bool = False) -> Steps[None]:
+        """The peer's invoice is approved and paid. Raises UsageError if we cannot.
+
+        `offer`: it is one of BOLT 12, and our request for it is signed before.
+        """
         preimage = self.world.dice.fresh()
         self._require_room(channel, Side.LOCAL, amount_msat)
-        yield from invoices.approve(self.world, channel.peer, preimage, amount_msat)
+        if offer:
+            asked = offers.Asked(preimage=preimage, amount_msat=amount_msat)
+            yield from offers.fetch(self.world, channel.peer, asked)
+        else:
+            yield from invoices.approve(self.world, channel.peer, preimage, amount_msat)
         yield from self._ecdh(None)
         payment = self.offer(channel, Side.LOCAL, amount_msat, preimage)
         yield from self.agree(channel, Side.LOCAL)
@@ -117,13 +125,20 @@ class Life:
         channel.updates.revoke(Side.REMOTE)
         channel.revocation_due = False
 
-    def take_local(self, channel: Channel) -> Steps[None]:
-        """The peer signs our next commitment, and we revoke the one before."""
+    def take_local(self, channel: Channel, *, interrupted: bool = False) -> Steps[None]:
+        """The peer signs our next commitment, and we revoke the one before.
+
+        `interrupted`: the connection is lost in between, and the peer signs it again.
+        """
         before = channel.newest(Side.LOCAL)
         channel.updates.sign(Side.LOCAL)
         composed = channel.compose_next(Side.LOCAL)
         for held in composed:
             yield from commitments.take_local(channel, held)
+        if interrupted:
+            yield from self.reconnect(channel)
+            for held in composed:
+                yield from commitments.take_local(channel, held)
         channel.hold(composed)
         for payment in composed[0].payments:
             if payment.by is Side.REMOTE and payment not in before.payments:
@@ -160,6 +175,12 @@ class Life:
             raise UsageError(f"the funder cannot pay {feerate_per_kw} satoshi per 1000 weight")
         channel.updates.change_feerate(feerate_per_kw)
         yield from self.agree(channel, channel.terms.funder)
+
+    def withdraw(self, amount_sat: int, kind: Kind = Kind.P2TR) -> Steps[Transaction]:
+        """The wallet pays somebody, with coins of this kind and others that it has."""
+        self.world.wallet.deposit(amount_sat + FEES_SAT, kind)
+        payee = Output(amount_sat, SCRIPTS[kind](Peer(self.world.dice.fresh()).coin_key))
+        return (yield from spending.withdraw(self.world, [payee], change=kind))
 
     # Another funding.
 

@@ -18,6 +18,7 @@ from signerd.dev.world import World
 NODE_ALIAS_BASE = b"node-alias-base"
 """Under which label Core Lightning derives what it tweaks a payer's key with."""
 _SIGNATURE = 240
+_FIRST_OF_INVOICE = 160
 
 Records = Mapping[int, bytes]
 """A TLV stream: type → value."""
@@ -40,19 +41,20 @@ class Asked:
 
 def invoice(world: World, peer: Peer, asked: Asked) -> str:
     """An invoice `lni1…` of the peer's, as it answers a request of ours."""
-    records = _invoice(world, peer, asked)
-    signature = peer.sign_bolt12("invoice", merkle_root(records))
-    stream = write({**records, _SIGNATURE: signature})
-    return bech32.encode_unchecked("lni", bech32.unpack(stream))
+    return _signed(peer, _invoice(world, peer, asked))
 
 
 def approve(world: World, peer: Peer, asked: Asked) -> Steps[None]:
     """hsmd 38, with an invoice of BOLT 12."""
+    yield from _approve(invoice(world, peer, asked))
 
-    def of_verdict(reply: wire.PreapproveInvoiceReply) -> None:
-        require(reply.approved, "the payment is not approved")
 
-    yield from ask(wire.PreapproveInvoice(invoice(world, peer, asked)), of_verdict)
+def fetch(world: World, peer: Peer, asked: Asked) -> Steps[None]:
+    """hsmd 27, 41, 38: our request is signed with a key for it alone, and the peer's invoice approved."""
+    records = _invoice(world, peer, asked)
+    request = {kind: value for kind, value in records.items() if kind < _FIRST_OF_INVOICE}
+    yield from sign_request_as_node(world, request, request[0])
+    yield from _approve(_signed(peer, records))
 
 
 def sign_invoice(world: World, records: Records) -> Steps[None]:
@@ -108,6 +110,19 @@ def merkle_root(records: Records) -> bytes:
         return _pair(root(nodes[:half]), root(nodes[half:]))
 
     return root([leaf(kind) for kind in kinds])
+
+
+def _signed(peer: Peer, records: Records) -> str:
+    signature = peer.sign_bolt12("invoice", merkle_root(records))
+    stream = write({**records, _SIGNATURE: signature})
+    return bech32.encode_unchecked("lni", bech32.unpack(stream))
+
+
+def _approve(text: str) -> Steps[None]:
+    def of_verdict(reply: wire.PreapproveInvoiceReply) -> None:
+        require(reply.approved, "the payment is not approved")
+
+    yield from ask(wire.PreapproveInvoice(text), of_verdict)
 
 
 def _invoice(world: World, peer: Peer, asked: Asked) -> dict[int, bytes]:

@@ -92,6 +92,7 @@ def setup(world: World, channel: Channel) -> wire.SetupChannel:
     """What was agreed at the opening."""
     terms, theirs = channel.terms, channel.keys.basepoints
     index = channel.final_index if terms.upfront_shutdown else None
+    said = terms.upfront_shutdown or terms.their_upfront
     return wire.SetupChannel(
         is_outbound=terms.funder is Side.LOCAL,
         channel_value=terms.value_sat,
@@ -106,7 +107,7 @@ def setup(world: World, channel: Channel) -> wire.SetupChannel:
         ),
         remote_funding_pubkey=theirs.funding,
         remote_to_self_delay=terms.remote_delay,
-        remote_shutdown_script=channel.their_final_script if terms.upfront_shutdown else b"",
+        remote_shutdown_script=channel.their_final_script if said else b"",
         channel_type=terms.channel_type,
     )
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from signerd.core.tx.htlc import MSAT
 from signerd.core.wire.composites import Side
 from signerd.dev import channel as kinds
-from signerd.dev import homeward, invoices, splicing, sweeping
+from signerd.dev import homeward, random_htlcs, splicing, sweeping
 from signerd.dev.channel import Channel, Terms
 from signerd.dev.choices import Choices
 from signerd.dev.closing import Bump
@@ -61,9 +61,9 @@ class _Liver:
     def _terms(self) -> Terms:
         choices = self._choices
         funder = choices.among(tuple(Side))
-        value = choices.among((200_000, 1_000_000, 9_999_999))
+        value = choices.among((200_000, 1_000_000, 9_999_999, choices.between(50_000, 16_777_215)))
         # The reference signer pushes nothing away in a channel that it funds.
-        pushed = 0 if funder is Side.LOCAL else choices.below(value // 2) * 1000
+        pushed = 0 if funder is Side.LOCAL else choices.below(value // 2 * 1000)
         delays, dust = (144, 720, 2016), (354, 546)
         if funder is Side.LOCAL:
             self._asides.deposits(value + FEES_SAT)
@@ -80,6 +80,7 @@ class _Liver:
             home=choices.among((Kind.P2TR, Kind.P2WPKH)),
             their_home=choices.among(tuple(Kind)),
             dual=choices.one_in(3),
+            their_upfront=choices.one_in(3),
         )
 
     def _valid(self, channel: Channel) -> list[Move]:
@@ -88,18 +89,22 @@ class _Liver:
         moves: list[Move] = [lambda: self._asides.aside(channel)]
         for side in Side:
             if updates.room_msat(side) and len(updates.payments) < _MOST_HTLCS:
-                moves += 2 * [lambda side=side: self._offer(channel, side)]
-        if any(payment.removable for payment in updates.payments):
+                moves += 2 * [lambda side=side: random_htlcs.offer(life, self._choices, channel, side)]
+        if random_htlcs.removable(channel):
             moves += 2 * [lambda: self._remove(channel)]
         if channel.revocation_due:
             moves += 2 * [lambda: life.revoke_remote(channel)]
         elif updates.pending(Side.REMOTE):
             moves += 2 * [lambda: life.sign_remote(channel)]
         if updates.pending(Side.LOCAL):
-            moves += 2 * [lambda: life.take_local(channel)]
+            moves += 2 * [lambda: life.take_local(channel, interrupted=self._choices.one_in(4))]
         if self._plain:
             moves += self._splices(channel)
-        return [*moves, lambda: self._change_feerate(channel), lambda: life.reconnect(channel)]
+        return [
+            *moves,
+            lambda: random_htlcs.change_feerate(self._choices, channel),
+            lambda: life.reconnect(channel),
+        ]
 
     def _splices(self, channel: Channel) -> list[Move]:
         """Another funding: an attempt, one more for a higher fee, one that is mined, and locked."""
@@ -115,21 +120,8 @@ class _Liver:
 
     # Moves.
 
-    def _offer(self, channel: Channel, side: Side) -> Steps[None]:
-        choices = self._choices
-        for _ in range(choices.between(1, 3)):
-            room = channel.updates.room_msat(side)
-            if not room:
-                return
-            most = choices.among((room, room // 10, 2_000_000, 300_000))
-            amount = choices.between(1, max(1, min(most, room)))
-            payment = self._life.offer(channel, side, amount, expiry_delta=choices.between(10, 2000))
-            payment.known = not choices.one_in(3)
-            if side is Side.LOCAL and choices.one_in(2):
-                yield from invoices.approve(self._world, channel.peer, payment.preimage, amount)
-
     def _remove(self, channel: Channel) -> Steps[None]:
-        removable = [payment for payment in channel.updates.payments if payment.removable]
+        removable = random_htlcs.removable(channel)
         for payment in removable[: self._choices.between(1, len(removable))]:
             channel.updates.remove(payment, fulfil=payment.known)
         yield from ()
@@ -149,12 +141,6 @@ class _Liver:
             by=by, amount_sat=amount, fee_sat=fee, funding_last=choices.one_in(2), until=until
         )
         yield from self._life.splice(channel, move)
-
-    def _change_feerate(self, channel: Channel) -> Steps[None]:
-        feerate = self._choices.between(_LEAST_FEERATE, _HIGHEST_FEERATE)
-        if channel.updates.affords(feerate):
-            channel.updates.change_feerate(feerate)
-        yield from ()
 
     # Ends.
 

@@ -108,6 +108,8 @@ def test_a_transaction_that_was_changed_after_signing_is_not_valid():
         ):
             with pytest.raises((scripts.Invalid, IndexError)):
                 scripts.verify(other.serialize(), spent)
+            with pytest.raises(scripts.Invalid):
+                scripts.require_consensus(other.serialize(), spent)
 
 
 @pytest.mark.parametrize("dialect", Dialect)

@@ -234,15 +234,22 @@ async def test_channels_are_driven_by_hand(tmp_path):
             assert (await ctl("channel-invoice", amount_msat=1000))["invoice"].startswith("lnbcrt10n1")
             assert (await ctl("channel-htlc", amount_msat=5_000_000, by="peer", count=3))["htlcs"] == 3
             await ctl("channel-feerate", feerate_per_kw=2000)
+            offered = await ctl("channel-pay", amount_msat=1_000_000, offer=True)
+            assert offered["theirs_msat"] - paid["theirs_msat"] == 1_000_000 - 1000
             closed = await ctl("channel-close")
             assert (closed["status"], closed["htlcs"]) == ("closed mutually", 0)
+            for kind in ("p2tr", "p2wpkh", "p2sh-p2wpkh"):
+                assert (await ctl("withdraw", amount_sat=50_000, kind=kind))["requests"] == 1
             await ctl("channel-forget")
             for command, arguments, status in (
                 ("channel-force-close", {"by": "us"}, "force-closed by us"),
                 ("channel-force-close", {"by": "peer"}, "force-closed by the peer"),
                 ("channel-cheat", {}, "the peer cheats"),
             ):
-                number = (await ctl("channel-open", funder="peer", push_msat=400_000_000))["channel"]
+                opened = await ctl(
+                    "channel-open", funder="peer", push_msat=400_000_000, dual=True, type="zeroconf"
+                )
+                number = opened["channel"]
                 await ctl("channel-htlc", amount_msat=5_000_000, channel=number)
                 assert (await ctl(command, channel=number, **arguments))["status"] == status
                 swept = await ctl("channel-sweep", channel=number)
@@ -254,6 +261,7 @@ async def test_channels_are_driven_by_hand(tmp_path):
                 ("channel-pay", {"amount_msat": 1}),
                 ("channel-open", {"type": "legacy"}),
                 ("channel-open", {"value_sat": 1}),
+                ("withdraw", {"amount_sat": 1}),
             ):
                 with pytest.raises(Rejected):
                     await ctl(command, **arguments)
