@@ -52,7 +52,7 @@ def context_of(recorded: Mapping[str, Any] | None) -> Context | None:
     """The reference's recording names the bits `capabilities`, Core Lightning's `permissions`."""
     if recorded is None:
         return None
-    bits = recorded["capabilities"] if "capabilities" in recorded else recorded["permissions"]
+    bits = recorded.get("capabilities", recorded.get("permissions", 0))
     return Context(bytes.fromhex(recorded["node_id"]), recorded["dbid"], bits)
 
 
@@ -94,4 +94,12 @@ def lives() -> Sequence[Life]:
             name = f"{run['run']}-{node['node']}"
             dialect = Dialect.CORE_LIGHTNING
             found.append(Life.of(name, node["secret"], node["network"], dialect, requests))
+    onchain = vectors.load("onchain")
+    requests = [
+        SigningRequest(1, bytes.fromhex(case["raw"]), context_of(case["context"]))
+        for case in onchain["cases"]
+    ]
+    for dialect in Dialect:
+        name = f"onchain, {dialect.value}"
+        found.append(Life.of(name, onchain["secret"], onchain["network"], dialect, requests))
     return found
