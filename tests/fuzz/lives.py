@@ -49,7 +49,7 @@ def context_of(recorded: Mapping[str, Any] | None) -> Context | None:
     """The reference's recording names the bits `capabilities`, Core Lightning's `permissions`."""
     if recorded is None:
         return None
-    bits = recorded["capabilities"] if "capabilities" in recorded else recorded["permissions"]
+    bits = recorded.get("capabilities", recorded.get("permissions", 0))
     return Context(bytes.fromhex(recorded["node_id"]), recorded["dbid"], bits)
 
 
@@ -93,4 +93,13 @@ def lives() -> Sequence[Life]:
             name = f"{run['run']}-{node['node']}"
             signer = Signer(plain_nodes.keys_of(node), node["network"], Dialect.CORE_LIGHTNING)
             found.append(Life.of(name, bytes.fromhex(node["secret"]), signer, requests))
+    onchain = vectors.load("onchain")
+    requests = [
+        SigningRequest(1, bytes.fromhex(case["raw"]), context_of(case["context"]))
+        for case in onchain["cases"]
+    ]
+    secret = bytes.fromhex(onchain["secret"])
+    for dialect in Dialect:
+        signer = Signer(NodeKeys.derive(Secret(secret)), onchain["network"], dialect)
+        found.append(Life.of(f"onchain, {dialect.value}", secret, signer, requests))
     return found
