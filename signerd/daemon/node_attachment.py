@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from signerd.core.requests import Refusal, Signed
+from signerd.core.requests import Refusal, Signed, SigningRequest
 from signerd.core.wire import names
 from signerd.daemon.backoff import Backoff
 from signerd.daemon.clock import Clock
@@ -130,6 +130,11 @@ class NodeAttachment:
         except Rejected as error:
             # Another signer may have been quicker; the stream is none the worse for it.
             outcome = Refusal("answer-not-taken", error.message)
+        elapsed = (self.clock.monotonic() - started) * 1000
+        # Once we wait for the next request.
+        asyncio.get_running_loop().call_soon(self._tell, request, outcome, round(elapsed, 2))
+
+    def _tell(self, request: SigningRequest, outcome: Signed | Refusal, milliseconds: float) -> None:
         name = names.name_of(int.from_bytes(request.raw[:2], "big"))
         if isinstance(outcome, Refusal):
             self.log.emit(
@@ -138,5 +143,4 @@ class NodeAttachment:
                 )
             )
         else:
-            elapsed = (self.clock.monotonic() - started) * 1000
-            self.log.emit(events.RequestAnswered(request_id=request.id, message=name, ms=round(elapsed, 2)))
+            self.log.emit(events.RequestAnswered(request_id=request.id, message=name, ms=milliseconds))

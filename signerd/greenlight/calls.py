@@ -43,6 +43,7 @@ class Caller:
         self._channel = channel
         self._options = options
         self._peer = peer
+        self._callables: dict[tuple[str, type[Message]], Callable[..., Any]] = {}
 
     async def unary(
         self,
@@ -59,9 +60,7 @@ class Caller:
 
         Raises Unavailable, Rejected, AccessDenied, or ProtocolViolation for a reply that is no protobuf.
         """
-        multicallable = self._channel.unary_unary(
-            method, request_serializer=_encode, response_deserializer=_decoder(reply)
-        )
+        multicallable = self._callable(method, reply)
         usual = self._options.long_deadline if waits else self._options.deadline
         seconds = usual if deadline is None else deadline
 
@@ -107,6 +106,16 @@ class Caller:
             method, request_serializer=_encode, response_deserializer=_decoder(item)
         )
         return Conversation(multicallable, doing=doing, peer=self._peer, deadline=self._options.deadline)
+
+    def _callable(self, method: str, reply: type[Message]) -> Callable[..., Any]:
+        """Made once for each method: a node's answers are thousands of calls."""
+        found = self._callables.get((method, reply))
+        if found is None:
+            found = self._channel.unary_unary(
+                method, request_serializer=_encode, response_deserializer=_decoder(reply)
+            )
+            self._callables[method, reply] = found
+        return found
 
     async def _repeated(self, attempt: Callable[[], Awaitable[Reply | Undecodable]]) -> Reply | Undecodable:
         attempts = tenacity.AsyncRetrying(

@@ -129,8 +129,10 @@ def from_der(der: bytes) -> bytes:
 
 def verify_compact(point: bytes, signature: bytes, digest: bytes) -> bool:
     """Whether a 64-byte low-S r || s signature over a 32-byte digest was made by `point`'s key."""
+    if len(point) != POINT_SIZE or len(signature) != 64 or len(digest) != 32:
+        return False
     key = _verifier(point)
-    if key is None or len(signature) != 64 or len(digest) != 32:
+    if key is None:
         return False
     if not (is_secret(signature[:32]) and is_secret(signature[32:])):
         return False
