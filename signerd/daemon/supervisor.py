@@ -18,6 +18,7 @@ from signerd.daemon.node_attachment import NodeAttachment
 from signerd.daemon.scheduler_link import SchedulerLink
 from signerd.daemon.scheduler_stream import SchedulerStream
 from signerd.daemon.signing_service import SigningService
+from signerd.daemon.store_watch import StoreWatch
 from signerd.daemon.upgrades import Upgrades
 from signerd.errors import SignerdError
 from signerd.greenlight.node import NodeClient
@@ -161,6 +162,7 @@ class Supervisor:
             "node attachment": attachment.run(),
             "expiry": watch.run(),
             "connection": link.watch(),
+            "store": StoreWatch(store, self._settings.state_file).run(),
         }
 
     async def _until_signalled(self) -> None:

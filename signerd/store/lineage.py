@@ -1,8 +1,9 @@
 """Whether the store is the one that was used here last: not gone, no older copy, no other node's.
 
-What was revoked stands in the store alone. So a file beside it says which store it was, and how often that
-store had been opened and closed. Whoever takes both away at once, or copies both to another machine, is not
-found out.
+What was revoked stands in the store alone. So a file beside it says which store it was, and counts its uses:
+when it is opened, from time to time while it changes, and when it is closed. Whoever takes both away at once,
+or copies both to another machine, is not found out; nor who brings back a copy after a crash that was made in
+the last minutes before it.
 """
 
 from __future__ import annotations
@@ -47,26 +48,27 @@ def in_use(path: Path, node_id: NodeId) -> Iterator[StateDb]:
         if store.mark is None and last is None:
             store.set_mark(_fresh(node_id))
         _require_same(path, store.mark, last, node_id)
-        _count(store, path)
+        count_use(store, path)
         yield store
         # Here too, so that a copy that was made in the meantime is known as one.
-        _count(store, path)
+        count_use(store, path)
 
 
 def make_anew(path: Path, node_id: NodeId, *, highest_channel: int) -> Path | None:
     """Make a store that knows no channel, and takes none up to the database id `highest_channel` for new.
 
-    What was there before is kept under the name that is returned; a store that knows no channel yet stays.
-    Raises StateLost if the store that is there is as it should be, StateError if that cannot be told, and
-    OutputError.
+    What was there before is kept under the name that is returned, and the channels that it knew count as
+    well; a store that knows no channel yet stays. Raises StateLost if the store that is there is as it should
+    be, StateError if that cannot be told, and OutputError.
     """
     stays = path.exists() and not _is_lost(path, node_id)
+    known = 0 if stays or not path.exists() else _highest_channel(path, node_id)
     old = None if stays else _move_away(path)
     with StateDb(path) as store:
         if not stays:
             store.set_mark(_fresh(node_id))
-        store.commit(Changes(node=store.node.forget(highest_channel)))
-        _count(store, path)
+        store.commit(Changes(node=store.node.forget(max(highest_channel, known))))
+        count_use(store, path)
     return old
 
 
@@ -90,10 +92,17 @@ def _require_same(path: Path, mark: Mark | None, last: Mark | None, node_id: Nod
         )
 
 
+def _highest_channel(path: Path, node_id: NodeId) -> int:
+    with StateDb(path) as store:
+        ours = store.mark is not None and store.mark.node_id == node_id
+        return store.highest_channel if ours else 0
+
+
 def _is_lost(path: Path, node_id: NodeId) -> bool:
+    last = _read(witness(path))
     try:
         with StateDb(path) as store:
-            _require_same(path, store.mark, _read(witness(path)), node_id)
+            _require_same(path, store.mark, last, node_id)
             channels = store.channel_count
     except StateLost:
         return True
@@ -105,7 +114,8 @@ def _is_lost(path: Path, node_id: NodeId) -> bool:
     return False
 
 
-def _count(store: StateDb, path: Path) -> None:
+def count_use(store: StateDb, path: Path) -> None:
+    """From now on, a copy that was made before is an older one. Raises StateError, OutputError."""
     assert store.mark is not None
     mark = store.mark.used()
     # The store first: a crash in between leaves it ahead, and that is allowed.
@@ -120,7 +130,10 @@ def _read(path: Path) -> Mark | None:
     text = files.read_bounded(path, _LONGEST, too_long=StateLost).decode("ascii", errors="replace")
     found = _FORM.fullmatch(text)
     if found is None:
-        raise StateLost(f"{path} cannot be read: which store was used here last is not known", hint=_HINT)
+        raise StateLost(
+            f"{path} cannot be read: which store was used here last is not known",
+            hint=f"if signerd.db beside it is the newest one that there was, remove {path.name}",
+        )
     return Mark(bytes.fromhex(found[1]), bytes.fromhex(found[2]), int(found[3]))
 
 

@@ -78,10 +78,19 @@ class StateDb:
 
     @property
     def highest_channel(self) -> int:
-        """The highest database id of a channel, forgotten ones with them; 0 before the first."""
-        row = self._one("SELECT max(substr(id, -8)) FROM channel", ())
+        """The highest database id of a channel, forgotten and foreign ones with them; 0 before the first."""
+        row = self._one(
+            "SELECT max(substr(id, -8)) "
+            "FROM (SELECT id FROM channel UNION ALL SELECT id FROM foreign_channel)",
+            (),
+        )
         known = int.from_bytes(row[0], "big") if row and row[0] else 0
         return max(known, self._node.forgotten_dbid)
+
+    @property
+    def writes(self) -> int:
+        """How many rows were written since it was opened."""
+        return self._connection.total_changes
 
     def channel_funded_by(self, outpoint: Outpoint) -> ChannelId | None:
         """The channel that an output carries, None for any other output."""

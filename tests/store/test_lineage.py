@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from signerd.core.state.book import Changes, ChannelId
 from signerd.core.state.channel import ChannelState
 from signerd.core.state.node import NodeState
+from signerd.daemon.store_watch import StoreWatch
 from signerd.errors import OutputError, Refused, StateError, StateLost
 from signerd.store import lineage
 from signerd.store.state_db import StateDb
@@ -109,6 +111,31 @@ def test_a_damaged_note_is_not_passed_over(path, content):
     used(path)
     lineage.witness(path).write_bytes(content)
     assert ".last" in refusal(path)
+    with pytest.raises(StateLost, match=r"\.last"):
+        lineage.make_anew(path, NODE, highest_channel=1)
+    lineage.witness(path).unlink()
+    with lineage.in_use(path, NODE) as store:
+        assert store.channel(CHANNEL) is not None
+
+
+def test_a_copy_of_some_time_ago_is_known_after_a_crash(path, tmp_path):
+    async def crash() -> None:
+        with lineage.in_use(path, NODE) as store:
+            store._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            shutil.copy(path, tmp_path / "copy")
+            watch = asyncio.create_task(StoreWatch(store, path).run(0.01))
+            uses = lineage.witness(path).read_bytes()
+            await asyncio.sleep(0.05)
+            assert uses == lineage.witness(path).read_bytes(), "nothing has changed"
+            store.commit(Changes(node=NodeState(forgotten_dbid=3)))
+            await asyncio.sleep(0.05)
+            watch.cancel()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        asyncio.run(crash())
+    shutil.copy(tmp_path / "copy", path)
+    assert "is an older copy" in refusal(path)
 
 
 def test_a_crash_between_store_and_note_is_survived(path, monkeypatch):
@@ -141,15 +168,29 @@ def test_begins_anew_where_one_was_lost(path):
         assert 17 == store.highest_channel
 
 
-def test_keeps_what_it_replaces(path, tmp_path):
+def test_keeps_what_it_replaces_and_knows_its_channels(path, tmp_path):
     used(path)
     copy = shutil.copy(path, tmp_path / "copy")
     used(path)
     shutil.copy(copy, path)
-    old = lineage.make_anew(path, NODE, highest_channel=0)
+    old = lineage.make_anew(path, NODE, highest_channel=2)
     assert old is not None
     assert Path(copy).read_bytes() == old.read_bytes()
+    with lineage.in_use(path, NODE) as store:
+        assert (0, CHANNEL.dbid) == (store.channel_count, store.node.forgotten_dbid)
+
+
+def test_the_channels_of_another_node_do_not_count(path):
     used(path)
+    assert lineage.make_anew(path, OTHER, highest_channel=2) is not None
+    with lineage.in_use(path, OTHER) as store:
+        assert 2 == store.node.forgotten_dbid
+
+
+def test_channels_of_other_signers_are_told_as_well(path):
+    used(path, Changes(foreign=frozenset({ChannelId(b"\x03" * 33, 40)})))
+    with lineage.in_use(path, NODE) as store:
+        assert 40 == store.highest_channel
 
 
 def test_replaces_no_store_that_is_whole(path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from signerd.core.policy.limits import Limits
 from signerd.core.state.channel import Content, Funding, Setup
@@ -16,6 +16,10 @@ from signerd.units import UnixTime
 CLTV_TIME = 500_000_000
 """From here on a lock time is a time, not a height (BIP 65)."""
 
+_WEARS_OFF_A_DAY = 10
+"""Times the loss that may be open wears off in a day: all of it in less than two and a half hours."""
+_HIGHEST_LOSS = 1_000_000
+"""Satoshi that may be open at any feerate."""
 _MOST_BELOW_DUST = 2000
 """Satoshi in main outputs that do not exist: more than twice any dust limit in use."""
 
@@ -137,22 +141,30 @@ def check_balance(proposed: Proposed, before: Content, loss: Loss, now: UnixTime
 
     What was ours stays ours, but for HTLCs that we offered and that are gone now: those may be paid. Which
     of them were, the signer is not shown. An HTLC too small for an output is not shown either: of such
-    losses, `limits.max_dust_exposure_sat` may be open at a time. Raises Refused for more.
+    losses, some may be open at a time, and wear off. Raises Refused for more.
     """
-    most = limits.max_dust_exposure_sat
-    offered, received = (_gone(proposed, before, by_us=by_us) for by_us in (True, False))
-    least = _ours(proposed, before) - offered
+    most = _most_lost(proposed, limits)
+    least = _ours(proposed, before) - _gone(proposed, before, by_us=True)
     held = _ours(proposed, proposed.content)
     # What we gain by an HTLC that the peer offered is ours, and covers no loss.
-    fall = least - held if held < least else min(0, least + received - held)
-    after = loss.then(fall, now, per_day_sat=most)
+    main = proposed.to_holder_sat - replace(proposed, content=before).to_holder_sat
+    gained = min(_gone(proposed, before, by_us=False), max(0, main))
+    fall = least - held if held < least else min(0, least + gained - held)
+    after = loss.then(fall, now, most_sat=most, per_day_sat=_WEARS_OFF_A_DAY * most)
     if fall > 0 and after.sat > most:
         raise Refused(
             "commitment-balance",
             f"commitment {proposed.number} leaves us {held} sat of {least} sat, for no HTLC that we offered; "
-            f"with earlier ones that is {after.sat} sat, over {most} sat a day",
+            f"with earlier ones that is {after.sat} sat, over {most} sat at a time",
         )
     return after
+
+
+def _most_lost(proposed: Proposed, limits: Limits) -> int:
+    """Satoshi. Where HTLCs need fees of their own, more of a payment is too small for an output."""
+    threshold = _htlc_dust(proposed, limits, offered=True)
+    most = limits.max_dust_exposure_sat * max(1, threshold // limits.dust_limit_sat)
+    return min(most, _HIGHEST_LOSS)
 
 
 def _gone(proposed: Proposed, before: Content, *, by_us: bool) -> int:

@@ -13,19 +13,20 @@ class Loss:
 
     It wears off with time, so that small payments go on for years while a node that takes a little with
     every commitment comes to an end. What comes in unexplained, as small payments to us do, counts against
-    it.
+    it, and makes it less than nothing for a while.
     """
 
     sat: int = 0
     at: int = 0
 
-    def then(self, change_sat: int, now: int, *, per_day_sat: int) -> Loss:
+    def then(self, change_sat: int, now: int, *, most_sat: int, per_day_sat: int) -> Loss:
         """After another change, a fall being above zero, with `per_day_sat` worn off for each day since.
 
-        A clock that goes back wears nothing off.
+        No more than `most_sat` is ever to our credit. A clock that goes back wears nothing off.
         """
         worn_off = per_day_sat * max(0, now - self.at) // DAY
-        return Loss(max(0, max(0, self.sat - worn_off) + change_sat), max(now, self.at))
+        left = max(0, self.sat - worn_off) if self.sat > 0 else min(0, self.sat + worn_off)
+        return Loss(max(-most_sat, left + change_sat), now)
 
 
 NO_LOSS = Loss()

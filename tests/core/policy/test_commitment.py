@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 
 import pytest
@@ -231,26 +232,37 @@ def test_small_losses_add_up_to_a_limit(holder):
     assert rule_of(paying(EDGE + 1, holder=holder), before.content, loss) == GIVEN
 
 
-def test_losses_wear_off_in_a_day():
+def test_losses_wear_off_in_a_tenth_of_a_day():
     full = Loss(EDGE, NOW)
     assert rule_of(paying(1000), paying(0).content, full) == GIVEN
-    assert EDGE == lost(paying(0), paying(EDGE // 2), full, NOW + DAY // 2).sat
-    assert EDGE == lost(paying(0), paying(EDGE), full, NOW + DAY).sat
+    assert EDGE == lost(paying(0), paying(EDGE // 2), full, NOW + DAY // 20).sat
+    assert EDGE == lost(paying(0), paying(EDGE), full, NOW + DAY // 10).sat
     assert EDGE == lost(paying(0), paying(EDGE), full, NOW + 400 * DAY).sat
 
 
-def test_a_clock_that_goes_back_wears_nothing_off():
+def test_a_clock_that_was_wrong_once_wears_nothing_off_and_holds_nothing_up():
     full = lost(paying(0), paying(EDGE))
     back = lost(paying(0), paying(0), full, NOW - 10 * DAY)
-    assert back == full
-    assert lost(paying(0), paying(0), back, NOW) == full
+    assert back == Loss(EDGE, NOW - 10 * DAY)
+    ahead = lost(paying(0), paying(EDGE), NONE, NOW + 36_500 * DAY)
+    today = lost(paying(0), paying(0), ahead, NOW)
+    assert EDGE == today.sat
+    assert 0 == lost(paying(0), paying(0), today, NOW + DAY).sat
 
 
 def test_who_is_at_the_limit_still_gets_what_is_owed():
     full = Loss(EDGE, NOW)
     assert rule_of(paying(0), paying(0).content, full) is None
     assert lost(paying(EDGE), paying(0), full) == Loss(0, NOW)
-    assert lost(paying(0), paying(-200_000), full) == Loss(0, NOW)
+
+
+def test_small_payments_to_us_count_up_to_the_limit_and_for_a_while():
+    credit = lost(paying(0), paying(-30_000))
+    assert credit == Loss(-30_000, NOW)
+    assert EDGE == lost(paying(-30_000), paying(EDGE), credit).sat
+    most = lost(paying(0), paying(-2 * EDGE))
+    assert most == Loss(-EDGE, NOW)
+    assert lost(paying(0), paying(0), most, NOW + DAY) == Loss(0, NOW + DAY)
 
 
 def test_an_htlc_that_we_received_covers_no_loss():
@@ -264,6 +276,37 @@ def test_an_htlc_that_we_received_covers_no_loss():
     assert (
         lost(with_it, proposed(701_000, 199_000, setup=setup_of(is_outbound=False)), full).sat == EDGE - 1000
     )
+
+
+@pytest.mark.parametrize("is_outbound", [True, False])
+def test_an_htlc_of_the_peers_that_comes_and_goes_with_the_feerate_costs_nothing(is_outbound):
+    """It has an output at one feerate and none at another."""
+    setup = setup_of(STATIC, is_outbound=is_outbound)
+    low, high = (fees.commitment_fee(setup.format, feerate, 0) for feerate in (1000, 12_000))
+    theirs = htlc(8000, offered=False)
+    ours, peers = 500_000, 400_000
+    if is_outbound:
+        shown = proposed(ours - low, peers, theirs, setup=setup)
+        hidden = proposed(ours - high, peers, setup=setup, feerate=12_000)
+    else:
+        shown = proposed(ours, peers - low, theirs, setup=setup)
+        hidden = proposed(ours, peers - high, setup=setup, feerate=12_000)
+    loss = NONE
+    for _ in range(50):
+        loss = lost(shown, hidden, loss)
+        loss = lost(hidden, shown, loss)
+    assert 0 == loss.sat
+
+
+@pytest.mark.parametrize(("feerate", "most"), [(1000, 200_000), (12_000, 1_000_000)])
+def test_more_may_be_lost_where_more_of_a_payment_has_no_output(feerate, most):
+    """Outputs of HTLCs in channels without anchors pay fees of their own."""
+    setup = setup_of(STATIC, is_outbound=False)
+    before = proposed(10**9, 0, setup=setup, feerate=feerate)
+    for given, rule in ((most, None), (most + 1, GIVEN)):
+        item = proposed(10**9 - given, given, setup=setup, feerate=feerate)
+        with pytest.raises(Refused) if rule else contextlib.nullcontext():
+            policy.check_balance(item, before.content, NONE, NOW, LIMIT)
 
 
 # The first
