@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from signerd.core.tx.htlc import MSAT
 from signerd.core.wire.composites import Side
@@ -20,6 +21,8 @@ from signerd.dev.sweeping import Manner
 
 _MOST_HTLCS = 12
 """In flight at once: enough for every kind of commitment, and few enough to be quick."""
+_MOST_TOGETHER = 3
+"""Channels that one transaction funds."""
 _MOST_ATTEMPTS = 3
 """At one splice."""
 _LEAST_FEERATE, _HIGHEST_FEERATE = 253, 5000
@@ -48,7 +51,10 @@ class _Liver:
         for _ in range(self._choices.between(1, 2)):
             # The second may be with the same peer.
             peer = channels[0].peer if channels and self._choices.one_in(2) else None
-            channels.append((yield from self._life.open(self._terms(), peer=peer)))
+            terms = [self._terms()]
+            while terms[0].funder is Side.LOCAL and len(terms) < _MOST_TOGETHER and self._choices.one_in(4):
+                terms.append(replace(self._terms(), funder=Side.LOCAL, push_msat=0))
+            channels += yield from self._life.open_together(terms, peer=peer)
         for _ in range(moves):
             move = self._choices.among(self._valid(self._choices.among(channels)))
             yield from move()

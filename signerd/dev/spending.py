@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from signerd.core.tx.transaction import Input, Output, Transaction
+from signerd.core.tx import script
+from signerd.core.tx.sighash import Digests
+from signerd.core.tx.transaction import Input, Outpoint, Output, Transaction
 from signerd.core.wire.onchain import SignWithdrawal, SignWithdrawalReply
 from signerd.dev import judge, psbts
 from signerd.dev.coins import Coin, Kind, sum_of
+from signerd.dev.peer import Peer, der
 from signerd.dev.steps import Steps, ask
 from signerd.dev.world import World
 
 _FEE_SAT = 300
 _FEE_PER_COIN_SAT = 110
 _DUST_SAT = 546
+_JOINED_SAT = 50_000
 
 
 def pay(
@@ -64,6 +68,30 @@ def withdraw(world: World, payees: Sequence[Output], *, change: Kind = Kind.P2TR
     """Pay somebody on the chain; what is left comes back to us."""
     coins, tx, fields = pay(world, payees, change=change)
     signed = yield from sign(coins, tx, fields)
+    world.chain.publish(signed)
+    recover_change(world, signed, fields)
+    return signed
+
+
+def join(world: World, payees: Sequence[Output], stranger: Peer) -> Steps[Transaction]:
+    """As `withdraw`, together with somebody who pays 50,000 sat to themselves, and signs their part."""
+    theirs = Output(_JOINED_SAT, script.p2wpkh(stranger.coin_key))
+    tx = world.chain.coin(theirs)
+    coin = Coin(outpoint=Outpoint(tx.txid, 0), output=theirs, previous=tx, key=stranger.coin_key)
+    coins, tx, fields = pay(world, payees)
+    inputs = (Input(coin.outpoint, coin.sequence), *tx.inputs)
+    tx = Transaction(tx.version, inputs, (*tx.outputs, theirs), tx.locktime)
+    psbt = psbts.write(tx, [item.fields for item in (coin, *coins)], [*fields, psbts.NO_FIELDS])
+
+    def of_psbt(reply: SignWithdrawalReply) -> Transaction:
+        return judge.signed_inputs(psbt, reply.psbt, dict(enumerate(coins, start=1)))
+
+    message = SignWithdrawal(tuple(item.utxo for item in coins), psbt)
+    deterministic = not any(item.is_taproot for item in coins)
+    ours: Transaction = yield from ask(message, of_psbt, deterministic=deterministic)
+    digest = Digests(tx).segwit_v0(0, coin.script_code, coin.output.value)
+    first = replace(tx.inputs[0], witness=(der(stranger.sign_coin(digest)), coin.key))
+    signed = replace(ours, inputs=(first, *ours.inputs[1:]))
     world.chain.publish(signed)
     recover_change(world, signed, fields)
     return signed
