@@ -57,8 +57,8 @@ class Life:
 
     def open_together(self, terms: Sequence[Terms], *, peer: Peer | None = None) -> Steps[list[Channel]]:
         """Several that one transaction of ours funds, each with a peer of its own unless one is given."""
-        if terms[0].funder is Side.LOCAL:
-            self._require_funds(sum(item.value_sat for item in terms) + FEES_SAT)
+        if share := sum(item.share_sat(Side.LOCAL) for item in terms):
+            self._require_funds(share + FEES_SAT, native=terms[0].dual)
         wanted = []
         for item in terms:
             yield from self.connect()

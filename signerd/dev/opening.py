@@ -14,6 +14,7 @@ from signerd.core.wire.composites import Side
 from signerd.dev import commitments, gossip, spending
 from signerd.dev.channel import Channel, Terms, first_updates
 from signerd.dev.peer import Peer, PeerChannel
+from signerd.dev.spending import Draft
 from signerd.dev.steps import CHANNELD, DUALOPEND, OPENINGD, Context, Steps, ask, require
 from signerd.dev.world import World
 
@@ -37,30 +38,41 @@ def open_channel(world: World, peer: Peer, dbid: int, terms: Terms) -> Steps[Cha
 
 
 def open_channels(world: World, wanted: Sequence[Wanted]) -> Steps[list[Channel]]:
-    """As `open_channel`; several that we fund are funded by one transaction, signed once for all of them."""
+    """As `open_channel`; several that we fund are funded by one transaction, signed once for all of them.
+
+    Raises UsageError if we cannot pay our share.
+    """
     begun: list[_Begun] = []
     for item in wanted:
         begin = yield from _begin(world, item)
         begun.append(begin)
     outputs = [item.output for item in begun]
-    if wanted[0].terms.funder is Side.LOCAL:
-        coins, tx, fields = spending.pay(world, outputs)
-        txid = spending.final_txid(coins, tx)
-    else:
-        coins, tx, fields = [], world.chain.coin(outputs[0]), []
-        txid = tx.txid
+    draft = _funding(world, wanted, outputs)
+    tx = draft.tx if draft else world.chain.coin(outputs[0])
+    txid = draft.txid if draft else tx.txid
     channels = [item.funded(world, tx, Outpoint(txid, place)) for place, item in enumerate(begun)]
     for channel in channels:
         yield from _agree(world, channel)
-    if coins:
-        signed = yield from spending.sign(coins, tx, fields)
-        world.chain.publish(signed)
-        spending.recover_change(world, signed, fields)
+    if draft is not None:
+        signed = yield from draft.sign()
+        draft.publish(world, signed)
         for channel in channels:
             channel.funding_tx = signed
     for channel in channels:
         yield from _announce(world, channel)
     return channels
+
+
+def _funding(world: World, wanted: Sequence[Wanted], outputs: Sequence[Output]) -> Draft | None:
+    """None if the peer pays for it alone."""
+    first = wanted[0]
+    ours = sum(item.terms.share_sat(Side.LOCAL) for item in wanted)
+    theirs = sum(item.terms.share_sat(Side.REMOTE) for item in wanted)
+    if not ours:
+        return None
+    others = [(spending.coin_of(world, first.peer, theirs), first.peer)] if theirs else []
+    # In v2 both sides know the id before they sign (BOLT 2, tx_add_input).
+    return spending.pay(world, outputs, others=others, native=first.terms.dual)
 
 
 @dataclass(frozen=True, slots=True)

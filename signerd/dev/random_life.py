@@ -68,8 +68,10 @@ class _Liver:
         choices = self._choices
         funder = choices.among(tuple(Side))
         value = choices.among((200_000, 1_000_000, 9_999_999, choices.between(50_000, 16_777_215)))
-        # The reference signer pushes nothing away in a channel that it funds.
-        pushed = 0 if funder is Side.LOCAL else choices.below(value // 2 * 1000)
+        dual = choices.one_in(3)
+        # The reference signer pushes nothing away in a channel that it funds, and pays for no other.
+        pushes = self._plain or (funder is Side.REMOTE and not dual)
+        pushed = choices.below(value // 2 * 1000) if pushes else 0
         delays, dust = (144, 720, 2016), (354, 546)
         if funder is Side.LOCAL:
             self._asides.deposits(value + FEES_SAT)
@@ -85,7 +87,7 @@ class _Liver:
             feerate_per_kw=choices.between(_LEAST_FEERATE, _HIGHEST_FEERATE // 2),
             home=choices.among((Kind.P2TR, Kind.P2WPKH)),
             their_home=choices.among(tuple(Kind)),
-            dual=choices.one_in(3),
+            dual=dual,
             their_upfront=choices.one_in(3),
         )
 

@@ -29,8 +29,9 @@ from signerd.dev.choices import Tape
 from signerd.dev.gossip import Card, Price
 from signerd.dev.lifecycle import Life
 from signerd.dev.local import LocalGreenlight
-from signerd.dev.node import HostedNode
+from signerd.dev.node import HostedNode, RequestRefused
 from signerd.dev.offers import Asked
+from signerd.dev.splicing import Move
 from signerd.dev.steps import Step, Steps
 from signerd.dev.sweeping import Manner
 from signerd.units import Network
@@ -232,3 +233,14 @@ async def test_the_same_life_over_the_wire_is_answered_alike(tmp_path):
         assert not step.deterministic or theirs.hex() == ours.hex(), step.name
         asked[int.from_bytes(step.raw[:2], "big")] += 1
     assert set(asked) == EVERYTHING
+
+
+@asynchronous
+async def test_the_reference_signer_refuses_splices_too(tmp_path):
+    """That they are left out above is no choice of ours. Asked to sign the old funding, it would even end."""
+    async with served_by_the_reference(tmp_path) as node:
+        life = Life(player.account_of(node), seed=b"a", now=int(time.time()))
+        channel = await player.play(node, life.open(Terms(funder=Side.REMOTE, push_msat=400_000_000)))
+        with pytest.raises(RequestRefused, match="already ready with different setup"):
+            await player.play(node, life.splice(channel, Move(by=Side.REMOTE, amount_sat=50_000)))
+        await player.play(node, life.pay(channel, 1_000_000))
