@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from helpers import scripts, vectors
-from helpers.lives import NOW, InMemory, account_of, changes_of, keys_of
+from helpers.lives import NOW, InMemory, Refused, account_of, changes_of, keys_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -209,3 +209,22 @@ def test_signs_its_own_part_of_a_transaction_with_others(kind):
     assert all(item.witness for item in signed.inputs)
     (confirmed,) = life.world.chain.confirmed
     scripts.verify(signed.serialize(), [(item.value, item.script) for item in confirmed.spent])
+
+
+@pytest.mark.parametrize(
+    ("funder", "rule"),
+    [(Side.LOCAL, "policy-onchain-no-channel-push"), (Side.REMOTE, "policy-onchain-no-fund-inbound")],
+)
+def test_both_pay_for_an_opening_by_v2_and_a_hosted_signer_refuses_that(funder, rule):
+    terms = Terms(funder=funder, push_msat=300_000_000, dual=True)
+    life, signer = new_life(), InMemory(KEYS, dialect=Dialect.CORE_LIGHTNING)
+    channel = player.play_at_once(signer, life.open(terms))
+    assert signer.asked[7] == 1
+    (confirmed,) = life.world.chain.confirmed
+    assert channel.funding.txid == confirmed.tx.txid
+    assert len(confirmed.tx.inputs) == 2
+    scripts.verify(confirmed.tx.serialize(), [(item.value, item.script) for item in confirmed.spent])
+    player.play_at_once(signer, life.pay(channel, 1_000_000))
+    life = new_life()
+    with pytest.raises(Refused, match=rule):
+        player.play_at_once(InMemory(KEYS), life.open(terms))
