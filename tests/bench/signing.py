@@ -70,14 +70,14 @@ class Seat:
         keys, now = self.signer.contender.device.keys, self.life.world.now
         return player.play_at_once(InMemory(keys, now=now), steps)
 
-    async def play(self, steps: Steps[Channel | None], suffix: str = "") -> Channel | None:
+    async def play(self, steps: Steps[Channel | None], suffix: str | None = None) -> Channel | None:
         """All steps; those of commitments are timed if there is a suffix."""
         result: object = None
         try:
             step = next(steps)
             while True:
-                name = _TIMED.get(int.from_bytes(step.raw[:2], "big"), "") if suffix else ""
-                result = await self.ask(step, name and name + suffix)
+                name = "" if suffix is None else _TIMED.get(int.from_bytes(step.raw[:2], "big"), "")
+                result = await self.ask(step, name and f"{name}{suffix}")
                 step = steps.send(result)
         except StopIteration as end:
             value: Channel | None = end.value
@@ -96,7 +96,7 @@ def _update(seat: Seat) -> Step:
     return next(gossip.update_channel(seat.life.world, seat.work))
 
 
-_SIMPLE: dict[str, Callable[[Seat], Step]] = {
+SIMPLE: dict[str, Callable[[Seat], Step]] = {
     "ecdh": _ecdh,
     "get_per_commitment_point": _point,
     "sign_channel_update": _update,
@@ -116,7 +116,7 @@ async def _size(rig: Rig, size: Size, seed: int) -> list[Row]:
             for seat in seats:
                 seat.signer.node.sends_whole_state = sent
             suffix = "" if sent else ", no state sent"
-            for name, question in _SIMPLE.items():
+            for name, question in SIMPLE.items():
                 if not size.channels and question is _point:
                     continue
                 for begin in range(0, size.requests, _CHUNK):
@@ -131,7 +131,7 @@ async def _size(rig: Rig, size: Size, seed: int) -> list[Row]:
                 await seat.signer.until(_add_htlcs(seat, htlcs))
             for feerate in itertools.islice(itertools.cycle(_FEERATES), rounds):
                 for seat in able:
-                    await seat.signer.until(_round(seat, feerate + 100, f", {htlcs} HTLCs"))
+                    await seat.signer.until(new_commitments(seat, feerate + 100, f", {htlcs} HTLCs"))
         for seat in seats:
             _require_honest(seat.signer)
     return list(_rows(size, seats))
@@ -149,7 +149,7 @@ async def _add_htlcs(seat: Seat, count: int) -> None:
     await seat.play(seat.life.agree(seat.work, Side.LOCAL))
 
 
-async def _round(seat: Seat, feerate_per_kw: int, suffix: str) -> None:
+async def new_commitments(seat: Seat, feerate_per_kw: int, suffix: str) -> None:
     """Both sides get a new commitment: the funder, who is the peer, changes the feerate."""
     await seat.play(seat.life.change_feerate(seat.work, feerate_per_kw), suffix)
 

@@ -11,6 +11,7 @@ long, nearly every input means something, and its corpus is small. What must hol
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 
@@ -172,7 +173,7 @@ def seeds() -> Iterator[bytes]:
             where = begin + at.to_bytes(2, "big")
             if at % 4 == 0:
                 yield where + bytes([1, 3])
-            for action in (4, 5, 6, 7, 8):
-                yield where + bytes([action, at % 251, (at * 7) % 256, (at * 13) % 256, at % 3, 0, 0])
+            for action in (4, 5, 6, 7, 8, 12, 13):
+                yield where + bytes([action]) + hashlib.sha256(where + bytes([action])).digest()[:12]
         if life.name in made.channels():
             yield from (begin + b"\x00\x04" + choices for choices in made.seeds())

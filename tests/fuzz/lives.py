@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from helpers import vectors
+from helpers import plain_nodes, vectors
 
 from fuzz.witness import Witness
 from signerd.core.keys.node import NodeKeys
@@ -19,7 +19,7 @@ from signerd.core.requests import Context, Entry, PendingRequest, SigningRequest
 from signerd.core.signer import Signer
 from signerd.core.tx.signing import Dialect
 from signerd.greenlight.pb import greenlight_pb2
-from signerd.units import Network, Secret, UnixTime
+from signerd.units import Secret, UnixTime
 
 
 @dataclass
@@ -31,13 +31,10 @@ class Life:
     witnesses: list[Witness] = field(repr=False)
 
     @classmethod
-    def of(
-        cls, name: str, secret: str, network: Network, dialect: Dialect, requests: Sequence[SigningRequest]
-    ) -> Life:
-        raw = bytes.fromhex(secret)[:32]
-        signer = Signer(NodeKeys.derive(Secret(raw)), network, dialect)
+    def of(cls, name: str, secret: bytes, signer: Signer, requests: Sequence[SigningRequest]) -> Life:
+        """`secret` is what must never be seen: the node's, or the first half of its seed."""
         now = UnixTime(vectors.load("hsm")["made_at"])
-        return cls(name, requests, [Witness(signer, raw, now)])
+        return cls(name, requests, [Witness(signer, secret[:32], now)])
 
     def after(self, count: int) -> Witness:
         """A copy, to go on with."""
@@ -52,7 +49,7 @@ def context_of(recorded: Mapping[str, Any] | None) -> Context | None:
     """The reference's recording names the bits `capabilities`, Core Lightning's `permissions`."""
     if recorded is None:
         return None
-    bits = recorded["capabilities"] if "capabilities" in recorded else recorded["permissions"]
+    bits = recorded.get("capabilities", recorded.get("permissions", 0))
     return Context(bytes.fromhex(recorded["node_id"]), recorded["dbid"], bits)
 
 
@@ -84,7 +81,9 @@ def lives() -> Sequence[Life]:
         for script in vectors.load("hsm")["cases"]:
             requests = [request_of(step) for step in script["steps"]]
             name = f"{script['script']}, {dialect.value}"
-            found.append(Life.of(name, script["seed"], script["network"], dialect, requests))
+            secret = bytes.fromhex(script["seed"])
+            signer = Signer(NodeKeys.derive(Secret(secret)), script["network"], dialect)
+            found.append(Life.of(name, secret, signer, requests))
     for run in vectors.load("cln_messages")["messages"]["lightningd"]["runs"]:
         for node in run["nodes"]:
             requests = [
@@ -92,6 +91,15 @@ def lives() -> Sequence[Life]:
                 for step in node["steps"]
             ]
             name = f"{run['run']}-{node['node']}"
-            dialect = Dialect.CORE_LIGHTNING
-            found.append(Life.of(name, node["secret"], node["network"], dialect, requests))
+            signer = Signer(plain_nodes.keys_of(node), node["network"], Dialect.CORE_LIGHTNING)
+            found.append(Life.of(name, bytes.fromhex(node["secret"]), signer, requests))
+    onchain = vectors.load("onchain")
+    requests = [
+        SigningRequest(1, bytes.fromhex(case["raw"]), context_of(case["context"]))
+        for case in onchain["cases"]
+    ]
+    secret = bytes.fromhex(onchain["secret"])
+    for dialect in Dialect:
+        signer = Signer(NodeKeys.derive(Secret(secret)), onchain["network"], dialect)
+        found.append(Life.of(f"onchain, {dialect.value}", secret, signer, requests))
     return found

@@ -38,7 +38,7 @@ class Altered(Signer):
     """Does what a good signer does, and then something else."""
 
     def __init__(self, change) -> None:
-        super().__init__(NodeKeys.derive(Secret(bytes.fromhex(made.SECRET))), "regtest")
+        super().__init__(NodeKeys.derive(Secret(made.SECRET)), "regtest")
         self.change = change
 
     def handle(self, asked, book, now):

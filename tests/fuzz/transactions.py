@@ -10,7 +10,7 @@ from fuzz.tape import Tape
 from signerd.core.tx import psbt_fields
 from signerd.core.tx.psbt import MAGIC
 from signerd.core.tx.psbt_map import Map
-from signerd.core.tx.reader import Reader
+from signerd.core.tx.reader import Reader, compact_size
 from signerd.core.tx.transaction import MAX_MONEY, Input, Outpoint, Output, Transaction
 from signerd.core.wire.composites import BitcoinTx
 from signerd.errors import MalformedMessage
@@ -49,9 +49,46 @@ def edit_psbt(psbt: bytes, tape: Tape) -> bytes:
         maps = maps[: at + 1] + maps[at:]
     elif way == 2 and at == 0:
         maps[0] = _with_other_tx(maps[0], tape)
+    elif way == 7:
+        maps = _of_version_2(maps)
     else:
         maps[at] = _other_map(maps[at], way, tape)
     return _serialized(maps)[: octets.LARGEST]
+
+
+def _of_version_2(maps: list[Map]) -> list[Map]:
+    """The same, with the transaction spread over the maps (BIP 370)."""
+    try:
+        tx = Transaction.parse_unsigned(maps[0].get(psbt_fields.GLOBAL_TX) or b"")
+    except MalformedMessage:
+        return maps
+    if len(maps) != 1 + len(tx.inputs) + len(tx.outputs):
+        return maps
+    whole = maps[0].without(psbt_fields.GLOBAL_TX)
+    for kind, value in (
+        (psbt_fields.GLOBAL_TX_VERSION, tx.version.to_bytes(4, "little")),
+        (psbt_fields.GLOBAL_FALLBACK_LOCKTIME, tx.locktime.to_bytes(4, "little")),
+        (psbt_fields.GLOBAL_INPUT_COUNT, compact_size(len(tx.inputs))),
+        (psbt_fields.GLOBAL_OUTPUT_COUNT, compact_size(len(tx.outputs))),
+        (psbt_fields.GLOBAL_VERSION, (2).to_bytes(4, "little")),
+    ):
+        whole = whole.put(kind, value)
+    ins, outs = maps[1 : 1 + len(tx.inputs)], maps[1 + len(tx.inputs) :]
+    return [
+        whole,
+        *(
+            fields.put(psbt_fields.IN_PREVIOUS_TXID, item.outpoint.txid)
+            .put(psbt_fields.IN_OUTPUT_INDEX, item.outpoint.index.to_bytes(4, "little"))
+            .put(psbt_fields.IN_SEQUENCE, item.sequence.to_bytes(4, "little"))
+            for fields, item in zip(ins, tx.inputs, strict=True)
+        ),
+        *(
+            fields.put(psbt_fields.OUT_AMOUNT, item.value.to_bytes(8, "little")).put(
+                psbt_fields.OUT_SCRIPT, item.script
+            )
+            for fields, item in zip(outs, tx.outputs, strict=True)
+        ),
+    ]
 
 
 def _with_other_tx(whole: Map, tape: Tape) -> Map:

@@ -7,7 +7,7 @@ import enum
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fuzz import octets, transactions
+from fuzz import invoices, octets, transactions
 from fuzz.tape import Tape
 from signerd.core.wire import codec, composites
 from signerd.core.wire.fields import Field, Reader
@@ -64,18 +64,24 @@ def _edited(value: Any, field: Field[Any], tape: Tape, pool: Pool) -> Any:
 
 
 def _leaf(value: Any, field: Field[Any], tape: Tape, way: int) -> Any:
-    if isinstance(value, bool):
-        return not value
-    if isinstance(value, enum.IntEnum):
-        return type(value)(1 - value)
     if isinstance(value, int):
-        number = tape.one_of(NUMBERS) if way & 1 else value + tape.signed()
-        return number % 256 ** _size_of(field)
+        return _number(value, field, tape, way)
+    if isinstance(value, str) and way & 1:
+        return invoices.edit(value, tape)
     if isinstance(value, bytes) and field.name != "raw wirestring":
         if field.name == "psbt" and way & 1:
             return transactions.edit_psbt(value, tape)
         return _fitting(octets.edit(value, tape), field, len(value))
     return _read(field, octets.edit(field.write(value), tape), value)
+
+
+def _number(value: int, field: Field[Any], tape: Tape, way: int) -> int:
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, enum.IntEnum):
+        return type(value)(1 - value)
+    number = tape.one_of(NUMBERS) if way & 1 else value + tape.signed()
+    return number % (1 << 8 * _size_of(field))
 
 
 def _size_of(field: Field[Any]) -> int:

@@ -17,6 +17,7 @@ from signerd.core.state.channel import ChannelState
 from signerd.core.tx.transaction import Outpoint, Transaction
 from signerd.core.wire import codec
 from signerd.core.wire.commitment import SignCommitmentTx, SignRemoteCommitmentTx
+from signerd.core.wire.session import DevPreinit
 from signerd.units import UnixTime
 
 Commitment = tuple[str, ChannelId, int, Outpoint]
@@ -91,6 +92,9 @@ class Witness:
             return outcome
         landmarks.reach(number, len(outcome.changes.channels), len(outcome.changes.payments))
         message = codec.decode(request.raw)
+        if isinstance(message, DevPreinit):
+            assert (outcome.reply, outcome.changes.empty) == (b"", True)
+            return outcome
         reply = codec.decode_reply(message, outcome.reply)
         assert codec.encode(reply) == outcome.reply
         self._check_changes(outcome.changes)

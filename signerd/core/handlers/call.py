@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from signerd.core.keys.channel import ChannelKeys
 from signerd.core.keys.node import NodeKeys
 from signerd.core.requests import Context
-from signerd.core.state.book import Book, Changes, ChannelId
+from signerd.core.state.book import NO_CHANGES, Book, Changes, ChannelId
 from signerd.core.state.channel import ChannelState
 from signerd.core.tx.signing import Dialect
 from signerd.core.wire import codec
@@ -57,7 +57,7 @@ class Answer:
     """The reply, None where nothing is sent, and what has to be remembered before it leaves."""
 
     reply: Message | None
-    changes: Changes = field(default_factory=Changes)
+    changes: Changes = NO_CHANGES
 
     @property
     def raw(self) -> bytes:

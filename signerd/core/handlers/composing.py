@@ -163,8 +163,9 @@ def content_of(composed: Commitment, feerate_per_kw: int) -> Content:
 
 def read(message: composites.BitcoinTx) -> tuple[Transaction, Psbt]:
     """A transaction and its PSBT, which must hold the same. Raises MalformedMessage or Refused."""
-    tx, psbt = Transaction.parse(message.raw), Psbt.parse(message.psbt)
-    if words := first_difference(tx, psbt.tx):
+    tx = Transaction.parse(message.raw)
+    psbt = Psbt.parse(message.psbt, (message.raw, tx))
+    if psbt.tx is not tx and (words := first_difference(tx, psbt.tx)):
         raise Refused("psbt-transaction", f"the PSBT holds another transaction: {words}")
     return tx, psbt
 

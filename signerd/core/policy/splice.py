@@ -28,14 +28,13 @@ _WITNESS_WEIGHT = 300
 
 
 def share(proposed: Proposed) -> int:
-    """What a commitment leaves us, in satoshi: our main output, what we offer, and the fee if it is ours."""
-    content = proposed.content
-    if not proposed.setup.is_outbound:
-        offered = [htlc.amount_sat for htlc in content.htlcs if htlc.offered is proposed.holder]
-        return proposed.to_holder_sat + sum(offered)
-    # Who pays the fee has all that is not the peer's.
-    theirs = [htlc.amount_sat for htlc in content.htlcs if htlc.offered is not proposed.holder]
-    return proposed.funding.value_sat - proposed.to_counterparty_sat - sum(theirs)
+    """What a commitment leaves us, in satoshi, and the fee if it is ours to pay.
+
+    Only for comparing commitments with the same HTLCs: those of both sides may be in it.
+    """
+    if proposed.setup.is_outbound:
+        return proposed.funding.value_sat - proposed.to_counterparty_sat
+    return proposed.to_holder_sat
 
 
 def require_first(proposed: Proposed, channel: ChannelState, before: Contents, beside: Contents) -> None:
