@@ -45,7 +45,7 @@ def short_life(life: Life) -> Steps[None]:
     """Every change of state in few messages: the openings, approvals, HTLCs, a fee, all four ends."""
     for end, funder in zip(("mutual", "ours", "theirs", "cheat"), itertools.cycle(Side)):
         push = 0 if funder is Side.LOCAL else 500_000_000
-        channel = yield from life.open(Terms(funder=funder, push_msat=push, dual=end == "cheat"))
+        channel = yield from life.open(Terms(funder=funder, push_msat=push, dual=end == "theirs"))
         asked = Asked(preimage=life.world.dice.fresh(), amount_msat=5_000_000)
         yield from offers.approve(life.world, channel.peer, asked)
         life.offer(channel, Side.LOCAL, 5_000_000)
@@ -246,9 +246,7 @@ async def test_channels_are_driven_by_hand(tmp_path):
                 ("channel-force-close", {"by": "peer"}, "force-closed by the peer"),
                 ("channel-cheat", {}, "the peer cheats"),
             ):
-                opened = await ctl(
-                    "channel-open", funder="peer", push_msat=400_000_000, dual=True, type="zeroconf"
-                )
+                opened = await ctl("channel-open", dual=True, type="zeroconf")
                 number = opened["channel"]
                 await ctl("channel-htlc", amount_msat=5_000_000, channel=number)
                 assert (await ctl(command, channel=number, **arguments))["status"] == status
