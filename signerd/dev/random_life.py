@@ -92,27 +92,25 @@ class _Liver:
         )
 
     def _valid(self, channel: Channel) -> list[Move]:
-        """What can come next. What keeps the channel going is in it more than once."""
-        life, updates = self._life, channel.updates
-        moves: list[Move] = [lambda: self._asides.aside(channel)]
-        for side in Side:
-            if updates.room_msat(side) and len(updates.payments) < _MOST_HTLCS:
-                moves += 2 * [lambda side=side: random_htlcs.offer(life, self._choices, channel, side)]
-        if random_htlcs.removable(channel):
-            moves += 2 * [lambda: self._remove(channel)]
+        """What can come next. What keeps the channel going comes first, and is in it more than once."""
+        life, choices, updates = self._life, self._choices, channel.updates
+        moves: list[Move] = []
+        if updates.pending(Side.LOCAL):
+            moves += 2 * [lambda: life.take_local(channel, interrupted=choices.one_in(4))]
         if channel.revocation_due:
             moves += 2 * [lambda: life.revoke_remote(channel)]
         elif updates.pending(Side.REMOTE):
             moves += 2 * [lambda: life.sign_remote(channel)]
-        if updates.pending(Side.LOCAL):
-            moves += 2 * [lambda: life.take_local(channel, interrupted=self._choices.one_in(4))]
+        if random_htlcs.removable(channel):
+            moves += 2 * [lambda: self._remove(channel)]
+        for side in Side:
+            if updates.room_msat(side) and len(updates.payments) < _MOST_HTLCS:
+                moves += 2 * [lambda side=side: random_htlcs.offer(life, choices, channel, side)]
         if self._plain:
             moves += self._splices(channel)
-        return [
-            *moves,
-            lambda: random_htlcs.change_feerate(self._choices, channel),
-            lambda: life.reconnect(channel),
-        ]
+        moves.append(lambda: random_htlcs.change_feerate(choices, channel))
+        moves.append(lambda: life.reconnect(channel))
+        return [*moves, lambda: self._asides.aside(channel)]
 
     def _splices(self, channel: Channel) -> list[Move]:
         """Another funding: an attempt, one more for a higher fee, one that is mined, and locked."""
