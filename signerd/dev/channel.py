@@ -40,7 +40,8 @@ TYPES = (
 class Terms:
     """What is agreed at the opening. We impose `local_delay` on the peer, the peer `remote_delay` on us.
 
-    `push_msat` goes from the funder to the other side. Dust limits are each side's own.
+    `push_msat` goes from the funder to the other side; with `dual`, that side puts it in itself. Dust limits
+    are each side's own.
     """
 
     funder: Side = Side.LOCAL
@@ -61,11 +62,16 @@ class Terms:
     their_home: Address = Address.P2TR
     """What a mutual close pays the peer to."""
     dual: bool = False
-    """Opened by channel establishment v2 (BOLT 2), though one side alone pays."""
+    """Opened by channel establishment v2 (BOLT 2), where both may pay. Hosted signers pay only alone."""
 
     @property
     def format(self) -> CommitmentFormat:
         return commitment_format(self.channel_type)
+
+    def share_sat(self, side: Side) -> int:
+        """What this side pays into the funding."""
+        theirs = self.push_msat // MSAT if self.dual else 0
+        return self.value_sat - theirs if side is self.funder else theirs
 
     def delay(self, side: Side) -> int:
         """How long this side waits for its own output."""

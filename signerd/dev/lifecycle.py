@@ -6,6 +6,8 @@ channel ends is in `closing` and `sweeping`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from signerd.core.keys import secp256k1
 from signerd.core.tx.transaction import Output, Transaction
 from signerd.core.wire import channel as wire
@@ -15,6 +17,7 @@ from signerd.dev import closing, commitments, invoices, offers, opening, spendin
 from signerd.dev.channel import Channel, Splice, Terms
 from signerd.dev.closing import USUAL_BUMP, Bump
 from signerd.dev.coins import SCRIPTS, Kind
+from signerd.dev.opening import Wanted
 from signerd.dev.peer import Peer
 from signerd.dev.splicing import Move
 from signerd.dev.steps import CHANNELD, Context, Steps, ask, require
@@ -49,17 +52,25 @@ class Life:
 
     def open(self, terms: Terms | None = None, *, peer: Peer | None = None) -> Steps[Channel]:
         """A channel with a new peer, or one more with a known one. Our wallet is given what it needs."""
-        terms = terms or Terms()
-        if peer is None:
-            self._peers += 1
-            peer = Peer(self._seed + self._peers.to_bytes(4, "big"))
-        if terms.funder is Side.LOCAL:
-            self._require_funds(terms.value_sat + FEES_SAT)
-        yield from self.connect()
-        dbid, self._next_dbid = self._next_dbid, self._next_dbid + 1
-        channel = yield from opening.open_channel(self.world, peer, dbid, terms)
-        self.channels.append(channel)
+        (channel,) = yield from self.open_together([terms or Terms()], peer=peer)
         return channel
+
+    def open_together(self, terms: Sequence[Terms], *, peer: Peer | None = None) -> Steps[list[Channel]]:
+        """Several that one transaction of ours funds, each with a peer of its own unless one is given."""
+        if share := sum(item.share_sat(Side.LOCAL) for item in terms):
+            self._require_funds(share + FEES_SAT, native=terms[0].dual)
+        wanted = []
+        for item in terms:
+            yield from self.connect()
+            wanted.append(Wanted(peer or self._new_peer(), self._next_dbid, item))
+            self._next_dbid += 1
+        channels = yield from opening.open_channels(self.world, wanted)
+        self.channels += channels
+        return channels
+
+    def _new_peer(self) -> Peer:
+        self._peers += 1
+        return Peer(self._seed + self._peers.to_bytes(4, "big"))
 
     # Payments from their beginning to their end.
 

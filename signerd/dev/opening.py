@@ -1,6 +1,9 @@
-"""A channel is opened, by us or by the peer, in the order in which openingd and channeld ask."""
+"""Channels are opened, by us or by a peer, in the order in which openingd and channeld ask."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from signerd.core.keys.channel import Basepoints
 from signerd.core.tx import script
@@ -8,12 +11,21 @@ from signerd.core.tx.transaction import Outpoint, Output, Transaction
 from signerd.core.wire import channel as wire
 from signerd.core.wire import composites
 from signerd.core.wire.composites import Side
-from signerd.dev import commitments, gossip, psbts, spending
+from signerd.dev import commitments, gossip, spending
 from signerd.dev.channel import Channel, Terms, first_updates
-from signerd.dev.coins import Coin
-from signerd.dev.peer import Peer
+from signerd.dev.peer import Peer, PeerChannel
+from signerd.dev.spending import Draft
 from signerd.dev.steps import CHANNELD, DUALOPEND, OPENINGD, Context, Steps, ask, require
 from signerd.dev.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A channel that is to be. `dbid` is its number in the node's database."""
+
+    peer: Peer
+    dbid: int
+    terms: Terms
 
 
 def open_channel(world: World, peer: Peer, dbid: int, terms: Terms) -> Steps[Channel]:
@@ -21,41 +33,104 @@ def open_channel(world: World, peer: Peer, dbid: int, terms: Terms) -> Steps[Cha
 
     By channel establishment v2, dualopend does all of it, and both points are asked for at its start.
     """
+    (channel,) = yield from open_channels(world, [Wanted(peer, dbid, terms)])
+    return channel
+
+
+def open_channels(world: World, wanted: Sequence[Wanted]) -> Steps[list[Channel]]:
+    """As `open_channel`; several that we fund are funded by one transaction, signed once for all of them.
+
+    Raises UsageError if we cannot pay our share.
+    """
+    begun: list[_Begun] = []
+    for item in wanted:
+        begin = yield from _begin(world, item)
+        begun.append(begin)
+    outputs = [item.output for item in begun]
+    draft = _funding(world, wanted, outputs)
+    tx = draft.tx if draft else world.chain.coin(outputs[0])
+    txid = draft.txid if draft else tx.txid
+    channels = [item.funded(world, tx, Outpoint(txid, place)) for place, item in enumerate(begun)]
+    for channel in channels:
+        yield from _agree(world, channel)
+    if draft is not None:
+        signed = yield from draft.sign()
+        draft.publish(world, signed)
+        for channel in channels:
+            channel.funding_tx = signed
+    for channel in channels:
+        yield from _announce(world, channel)
+    return channels
+
+
+def _funding(world: World, wanted: Sequence[Wanted], outputs: Sequence[Output]) -> Draft | None:
+    """None if the peer pays for it alone."""
+    first = wanted[0]
+    ours = sum(item.terms.share_sat(Side.LOCAL) for item in wanted)
+    theirs = sum(item.terms.share_sat(Side.REMOTE) for item in wanted)
+    if not ours:
+        return None
+    others = [(spending.coin_of(world, first.peer, theirs), first.peer)] if theirs else []
+    # In v2 both sides know the id before they sign (BOLT 2, tx_add_input).
+    return spending.pay(world, outputs, others=others, native=first.terms.dual)
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """A channel whose keys are known to both sides."""
+
+    wanted: Wanted
+    basepoints: Basepoints
+    keys: PeerChannel
+    first_point: bytes
+
+    @property
+    def output(self) -> Output:
+        funding_script = script.funding(self.basepoints.funding, self.keys.basepoints.funding)
+        return Output(self.wanted.terms.value_sat, script.p2wsh(funding_script))
+
+    def funded(self, world: World, tx: Transaction, funding: Outpoint) -> Channel:
+        return Channel(
+            peer=self.wanted.peer,
+            keys=self.keys,
+            dbid=self.wanted.dbid,
+            terms=self.wanted.terms,
+            basepoints=self.basepoints,
+            funding=funding,
+            funding_tx=tx,
+            value_sat=self.wanted.terms.value_sat,
+            updates=first_updates(self.wanted.terms),
+            final_index=world.wallet.fresh(),
+            points={0: self.first_point},
+        )
+
+
+def _opener(terms: Terms) -> int:
+    return DUALOPEND if terms.dual else OPENINGD
+
+
+def _begin(world: World, wanted: Wanted) -> Steps[_Begun]:
+    peer, dbid = wanted.peer, wanted.dbid
     yield from ask(wire.NewChannel(peer.node_id, dbid), _answered)
     basepoints = yield from ask(wire.GetChannelBasepoints(peer.node_id, dbid), _basepoints)
-    opener = DUALOPEND if terms.dual else OPENINGD
-    context = Context(peer.node_id, dbid, opener)
+    context = Context(peer.node_id, dbid, _opener(wanted.terms))
     first = yield from ask(wire.GetPerCommitmentPoint(0), _first_point, context=context)
-    keys = peer.channel(world.account.node_id, dbid)
-    funding_script = script.funding(basepoints.funding, keys.basepoints.funding)
-    funding_output = Output(terms.value_sat, script.p2wsh(funding_script))
-    coins, tx, fields = _funding(world, terms, funding_output)
-    channel = Channel(
-        peer=peer,
-        keys=keys,
-        dbid=dbid,
-        terms=terms,
-        basepoints=basepoints,
-        funding=Outpoint(
-            spending.final_txid(coins, tx) if coins else tx.txid, tx.outputs.index(funding_output)
-        ),
-        funding_tx=tx,
-        value_sat=terms.value_sat,
-        updates=first_updates(terms),
-        final_index=world.wallet.fresh(),
-        points={0: first},
-    )
-    if terms.dual:
+    return _Begun(wanted, basepoints, peer.channel(world.account.node_id, dbid), first)
+
+
+def _agree(world: World, channel: Channel) -> Steps[None]:
+    opener = _opener(channel.terms)
+    if channel.terms.dual:
         yield from commitments.ask_point(channel, 1, opener)
-    yield from ask(setup(world, channel), _answered, context=context)
+    yield from ask(setup(world, channel), _answered, context=channel.context(opener))
     yield from _first_commitments(channel, opener)
-    if not terms.dual:
+    if not channel.terms.dual:
         yield from commitments.ask_point(channel, 1)
-    if coins:
-        signed = yield from spending.sign(coins, tx, fields)
-        world.chain.publish(signed)
-        channel.funding_tx = signed
-        spending.recover_change(world, signed, fields)
+
+
+def _announce(world: World, channel: Channel) -> Steps[None]:
+    opener = _opener(channel.terms)
+    if channel.terms.funder is Side.LOCAL:
         yield from gossip.announce_channel(world, channel)
         yield from gossip.update_channel(world, channel)
         yield from lock_in(channel, opener)
@@ -65,7 +140,6 @@ def open_channel(world: World, peer: Peer, dbid: int, terms: Terms) -> Steps[Cha
     yield from gossip.announce_channel(world, channel)
     yield from gossip.update_channel(world, channel)
     yield from gossip.announce_node(world)
-    return channel
 
 
 def _first_commitments(channel: Channel, opener: int) -> Steps[None]:
@@ -78,14 +152,6 @@ def _first_commitments(channel: Channel, opener: int) -> Steps[None]:
     else:
         yield from commitments.take_local(channel, ours, opener)
         yield from commitments.sign_remote(channel, theirs, opener)
-
-
-def _funding(
-    world: World, terms: Terms, output: Output
-) -> tuple[list[Coin], Transaction, list[psbts.Fields]]:
-    if terms.funder is Side.LOCAL:
-        return spending.pay(world, [output])
-    return [], world.chain.coin(output), []
 
 
 def setup(world: World, channel: Channel) -> wire.SetupChannel:

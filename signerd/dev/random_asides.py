@@ -200,6 +200,8 @@ class Asides:
         for _ in range(choices.between(1, 3)):
             value = choices.between(1_000, max(1_000, left // 3))
             payees.append(Output(value, choices.among(self._addresses())))
+        if choices.one_in(4):
+            return spending.join(world, payees, Peer(world.dice.fresh()))
         return spending.withdraw(world, payees, change=choices.among(tuple(Kind)))
 
     def _addresses(self) -> tuple[bytes, ...]:

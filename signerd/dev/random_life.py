@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from signerd.core.tx.htlc import MSAT
 from signerd.core.wire.composites import Side
@@ -20,6 +21,8 @@ from signerd.dev.sweeping import Manner
 
 _MOST_HTLCS = 12
 """In flight at once: enough for every kind of commitment, and few enough to be quick."""
+_MOST_TOGETHER = 3
+"""Channels that one transaction funds."""
 _MOST_ATTEMPTS = 3
 """At one splice."""
 _LEAST_FEERATE, _HIGHEST_FEERATE = 253, 5000
@@ -48,7 +51,10 @@ class _Liver:
         for _ in range(self._choices.between(1, 2)):
             # The second may be with the same peer.
             peer = channels[0].peer if channels and self._choices.one_in(2) else None
-            channels.append((yield from self._life.open(self._terms(), peer=peer)))
+            terms = [self._terms()]
+            while terms[0].funder is Side.LOCAL and len(terms) < _MOST_TOGETHER and self._choices.one_in(4):
+                terms.append(replace(self._terms(), funder=Side.LOCAL, push_msat=0))
+            channels += yield from self._life.open_together(terms, peer=peer)
         for _ in range(moves):
             move = self._choices.among(self._valid(self._choices.among(channels)))
             yield from move()
@@ -62,8 +68,10 @@ class _Liver:
         choices = self._choices
         funder = choices.among(tuple(Side))
         value = choices.among((200_000, 1_000_000, 9_999_999, choices.between(50_000, 16_777_215)))
-        # The reference signer pushes nothing away in a channel that it funds.
-        pushed = 0 if funder is Side.LOCAL else choices.below(value // 2 * 1000)
+        dual = choices.one_in(3)
+        # The reference signer pushes nothing away in a channel that it funds, and pays for no other.
+        pushes = self._plain or (funder is Side.REMOTE and not dual)
+        pushed = choices.below(value // 2 * 1000) if pushes else 0
         delays, dust = (144, 720, 2016), (354, 546)
         if funder is Side.LOCAL:
             self._asides.deposits(value + FEES_SAT)
@@ -79,32 +87,30 @@ class _Liver:
             feerate_per_kw=choices.between(_LEAST_FEERATE, _HIGHEST_FEERATE // 2),
             home=choices.among((Kind.P2TR, Kind.P2WPKH)),
             their_home=choices.among(tuple(Kind)),
-            dual=choices.one_in(3),
+            dual=dual,
             their_upfront=choices.one_in(3),
         )
 
     def _valid(self, channel: Channel) -> list[Move]:
-        """What can come next. What keeps the channel going is in it more than once."""
-        life, updates = self._life, channel.updates
-        moves: list[Move] = [lambda: self._asides.aside(channel)]
-        for side in Side:
-            if updates.room_msat(side) and len(updates.payments) < _MOST_HTLCS:
-                moves += 2 * [lambda side=side: random_htlcs.offer(life, self._choices, channel, side)]
-        if random_htlcs.removable(channel):
-            moves += 2 * [lambda: self._remove(channel)]
+        """What can come next. What keeps the channel going comes first, and is in it more than once."""
+        life, choices, updates = self._life, self._choices, channel.updates
+        moves: list[Move] = []
+        if updates.pending(Side.LOCAL):
+            moves += 2 * [lambda: life.take_local(channel, interrupted=choices.one_in(4))]
         if channel.revocation_due:
             moves += 2 * [lambda: life.revoke_remote(channel)]
         elif updates.pending(Side.REMOTE):
             moves += 2 * [lambda: life.sign_remote(channel)]
-        if updates.pending(Side.LOCAL):
-            moves += 2 * [lambda: life.take_local(channel, interrupted=self._choices.one_in(4))]
+        if random_htlcs.removable(channel):
+            moves += 2 * [lambda: self._remove(channel)]
+        for side in Side:
+            if updates.room_msat(side) and len(updates.payments) < _MOST_HTLCS:
+                moves += 2 * [lambda side=side: random_htlcs.offer(life, choices, channel, side)]
         if self._plain:
             moves += self._splices(channel)
-        return [
-            *moves,
-            lambda: random_htlcs.change_feerate(self._choices, channel),
-            lambda: life.reconnect(channel),
-        ]
+        moves.append(lambda: random_htlcs.change_feerate(choices, channel))
+        moves.append(lambda: life.reconnect(channel))
+        return [*moves, lambda: self._asides.aside(channel)]
 
     def _splices(self, channel: Channel) -> list[Move]:
         """Another funding: an attempt, one more for a higher fee, one that is mined, and locked."""

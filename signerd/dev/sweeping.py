@@ -244,7 +244,7 @@ class _Sweeper:
         left = item.output.value - self.manner.fee_sat
         tx = spending.unsigned([coin], [Output(left, home)], self.world.chain.height)
         owned = [self.world.wallet.owned(self.channel.final_index, home)]
-        self._publish((yield from spending.sign([coin], tx, [owned])))
+        self._publish((yield from spending.Draft(tx, (owned,), (coin,)).sign()))
 
     # Parts.
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from helpers import scripts, vectors
-from helpers.lives import NOW, InMemory, account_of, changes_of, keys_of
+from helpers.lives import NOW, InMemory, Refused, account_of, changes_of, keys_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,16 +16,18 @@ from signerd.core.keys import secp256k1
 from signerd.core.tx import bech32, bolt12
 from signerd.core.tx.chains import CHAIN_HASHES
 from signerd.core.tx.signing import Dialect
+from signerd.core.tx.transaction import Output
 from signerd.core.wire import codec
 from signerd.core.wire.composites import Side
 from signerd.dev import channel as channels
-from signerd.dev import gossip, identity, offers, player
+from signerd.dev import gossip, identity, offers, player, spending
 from signerd.dev.channel import Channel, Terms
 from signerd.dev.choices import Dice
 from signerd.dev.coins import Kind
 from signerd.dev.gossip import Card, Price
 from signerd.dev.lifecycle import Life
 from signerd.dev.offers import Asked
+from signerd.dev.peer import Peer
 from signerd.dev.random_asides import Asides
 from signerd.dev.splicing import Move
 from signerd.dev.steps import Step, Steps
@@ -181,3 +183,48 @@ def test_opens_by_v2_in_dualopends_order(funder):
     player.play_at_once(answer, life.open(Terms(funder=funder, dual=True)))
     by_dualopend = [kind for kind, capabilities in asked if capabilities == 344]
     assert by_dualopend == [18, 18, 31, 19, 35, 32, 37]
+
+
+def test_one_transaction_funds_several_channels():
+    life, signer = new_life(), InMemory(KEYS)
+    terms = [Terms(), Terms(channel_type=channels.STATIC_REMOTEKEY, value_sat=200_000), Terms(dual=True)]
+    opened = player.play_at_once(signer, life.open_together(terms))
+    assert signer.asked[7] == 1
+    assert [channel.funding.index for channel in opened] == [0, 1, 2]
+    assert len({channel.funding.txid for channel in opened}) == 1
+    for channel in opened:
+        player.play_at_once(signer, life.pay(channel, 1_000_000))
+        player.play_at_once(signer, life.close(channel))
+    for confirmed in life.world.chain.confirmed:
+        scripts.verify(confirmed.tx.serialize(), [(item.value, item.script) for item in confirmed.spent])
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_signs_its_own_part_of_a_transaction_with_others(kind):
+    life = new_life()
+    life.world.wallet.deposit(100_000, kind)
+    payee = Output(50_000, b"\x00\x14" + bytes(20))
+    steps = spending.join(life.world, [payee], Peer(b"somebody"))
+    signed = player.play_at_once(InMemory(KEYS), steps)
+    assert all(item.witness for item in signed.inputs)
+    (confirmed,) = life.world.chain.confirmed
+    scripts.verify(signed.serialize(), [(item.value, item.script) for item in confirmed.spent])
+
+
+@pytest.mark.parametrize(
+    ("funder", "rule"),
+    [(Side.LOCAL, "policy-onchain-no-channel-push"), (Side.REMOTE, "policy-onchain-no-fund-inbound")],
+)
+def test_both_pay_for_an_opening_by_v2_and_a_hosted_signer_refuses_that(funder, rule):
+    terms = Terms(funder=funder, push_msat=300_000_000, dual=True)
+    life, signer = new_life(), InMemory(KEYS, dialect=Dialect.CORE_LIGHTNING)
+    channel = player.play_at_once(signer, life.open(terms))
+    assert signer.asked[7] == 1
+    (confirmed,) = life.world.chain.confirmed
+    assert channel.funding.txid == confirmed.tx.txid
+    assert len(confirmed.tx.inputs) == 2
+    scripts.verify(confirmed.tx.serialize(), [(item.value, item.script) for item in confirmed.spent])
+    player.play_at_once(signer, life.pay(channel, 1_000_000))
+    life = new_life()
+    with pytest.raises(Refused, match=rule):
+        player.play_at_once(InMemory(KEYS), life.open(terms))

@@ -45,7 +45,7 @@ def short_life(life: Life) -> Steps[None]:
     """Every change of state in few messages: the openings, approvals, HTLCs, a fee, all four ends."""
     for end, funder in zip(("mutual", "ours", "theirs", "cheat"), itertools.cycle(Side)):
         push = 0 if funder is Side.LOCAL else 500_000_000
-        channel = yield from life.open(Terms(funder=funder, push_msat=push, dual=end == "cheat"))
+        channel = yield from life.open(Terms(funder=funder, push_msat=push, dual=end == "theirs"))
         asked = Asked(preimage=life.world.dice.fresh(), amount_msat=5_000_000)
         yield from offers.approve(life.world, channel.peer, asked)
         life.offer(channel, Side.LOCAL, 5_000_000)
@@ -166,15 +166,25 @@ async def test_random_lives_are_signed_for(tmp_path):
     async with world(tmp_path) as w:
         await w.make_node()
         node = await w.greenlight.schedule(NODE_ID)
+
+        def life_of(number: int, now: int) -> tuple[Life, Steps[Any]]:
+            seed = bytes([number])
+            life = Life(player.account_of(node), seed=seed, now=now, first_dbid=1 + 10 * number)
+            return life, random_life.live(life, Dice(seed), moves=20)
+
         async with w.daemon():
-            for number in range(5):
-                seed = bytes([number])
-                now = int(time.time())
-                life = Life(player.account_of(node), seed=seed, now=now, first_dbid=1 + 2 * number)
-                steps = random_life.live(life, Dice(seed), moves=20)
+            for number in range(4):
+                life, steps = life_of(number, int(time.time()))
                 async with asyncio.timeout(SECONDS):
                     await player.play(node, steps)
                 assert verify_all(life.world.chain)
+        # And one that is interrupted.
+        now, fates = int(time.time()), {20: "before", 40: "after"}
+        life, steps = life_of(4, now)
+        async with Mortal(w, node, now, fates.get) as mortal:
+            await player.play_to(mortal, steps)
+        assert mortal.deaths == len(fates)
+        assert verify_all(life.world.chain)
         assert not len(node.wrong_answers)
 
 
@@ -246,9 +256,7 @@ async def test_channels_are_driven_by_hand(tmp_path):
                 ("channel-force-close", {"by": "peer"}, "force-closed by the peer"),
                 ("channel-cheat", {}, "the peer cheats"),
             ):
-                opened = await ctl(
-                    "channel-open", funder="peer", push_msat=400_000_000, dual=True, type="zeroconf"
-                )
+                opened = await ctl("channel-open", dual=True, type="zeroconf")
                 number = opened["channel"]
                 await ctl("channel-htlc", amount_msat=5_000_000, channel=number)
                 assert (await ctl(command, channel=number, **arguments))["status"] == status
