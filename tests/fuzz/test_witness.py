@@ -14,7 +14,7 @@ from signerd.core.keys.node import NodeKeys
 from signerd.core.requests import Context, Refusal, Signed, SigningRequest
 from signerd.core.signer import Signer
 from signerd.core.state.book import Changes
-from signerd.core.wire import channel, codec
+from signerd.core.wire import channel, codec, identity
 from signerd.units import Secret
 
 NAME = next(name for name in made.channels() if name.startswith("made, hosted, 401000, True"))
@@ -142,3 +142,13 @@ def test_sees_other_parameters():
 def test_sees_a_channel_removed_that_had_parameters():
     witness = altered(lambda outcome, book: replace(outcome, changes=Changes(channels={CHANNEL.id: None})))
     caught(witness, channel.GetPerCommitmentPoint(0), saying="removed")
+
+
+def test_sees_the_nodes_secret_unless_it_was_in_the_question():
+    def change(outcome, book):
+        return replace(outcome, reply=codec.encode(identity.DeriveSecretReply(bytes.fromhex(made.SECRET))))
+
+    witness = altered(change)
+    with pytest.raises(AssertionError, match="the node's secret was given away"):
+        witness.ask(SigningRequest(1, codec.encode(identity.DeriveSecret(b"label"))))
+    witness.ask(SigningRequest(1, codec.encode(identity.DeriveSecret(bytes.fromhex(made.SECRET)))))
