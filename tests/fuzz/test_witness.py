@@ -15,6 +15,7 @@ from signerd.core.requests import Context, Refusal, Signed, SigningRequest
 from signerd.core.signer import Signer
 from signerd.core.state.book import Changes
 from signerd.core.wire import channel, codec, identity
+from signerd.errors import StateError
 from signerd.units import Secret
 
 NAME = next(name for name in made.channels() if name.startswith("made, hosted, 401000, True"))
@@ -152,3 +153,12 @@ def test_sees_the_nodes_secret_unless_it_was_in_the_question():
     with pytest.raises(AssertionError, match="the node's secret was given away"):
         witness.ask(SigningRequest(1, codec.encode(identity.DeriveSecret(b"label"))))
     witness.ask(SigningRequest(1, codec.encode(identity.DeriveSecret(bytes.fromhex(made.SECRET)))))
+
+
+def test_sees_a_state_that_the_store_cannot_keep():
+    def change(outcome, book):
+        state = replace(book.channels[CHANNEL.id], next_holder="1")
+        return replace(outcome, changes=Changes(channels={CHANNEL.id: state}))
+
+    with pytest.raises(StateError):
+        altered(change).ask(request(channel.GetPerCommitmentPoint(0)))

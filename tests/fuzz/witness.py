@@ -12,6 +12,7 @@ from typing import Any
 from fuzz import landmarks
 from signerd.core.requests import Refusal, Signed, SigningRequest
 from signerd.core.signer import Signer
+from signerd.core.state import codec as state_codec
 from signerd.core.state.book import Changes, ChannelId, MemoryBook
 from signerd.core.state.channel import ChannelState
 from signerd.core.tx.transaction import Outpoint, Transaction
@@ -105,6 +106,7 @@ class Witness:
         return outcome
 
     def _check_changes(self, changes: Changes) -> None:
+        _check_storable(changes)
         if changes.node is not None:
             assert changes.node.forgotten_dbid >= self.book.node.forgotten_dbid
         for channel_id, after in changes.channels.items():
@@ -155,6 +157,15 @@ class Witness:
         else:
             assert number + 1 == channel.next_counterparty
             assert number >= channel.next_counterparty_revocation, "a revoked commitment was signed again"
+
+
+def _check_storable(changes: Changes) -> None:
+    """What is remembered is the same when it comes back from the store."""
+    for channel in changes.channels.values():
+        assert channel is None or state_codec.decode_channel(state_codec.encode(channel)) == channel
+    assert changes.node is None or state_codec.decode_node(state_codec.encode(changes.node)) == changes.node
+    for payment in changes.payments.values():
+        assert payment is None or 0 <= payment.expires < 2**63, "the store has no place for this time"
 
 
 def _check_step(before: ChannelState, after: ChannelState) -> None:
