@@ -13,7 +13,7 @@ from fuzz.witness import Witness, copy_of
 from signerd.core.keys.node import NodeKeys
 from signerd.core.requests import Context, Refusal, Signed, SigningRequest
 from signerd.core.signer import Signer
-from signerd.core.state.book import Changes
+from signerd.core.state.book import Changes, MemoryBook
 from signerd.core.wire import channel, codec, identity
 from signerd.errors import StateError
 from signerd.units import Secret
@@ -162,3 +162,16 @@ def test_sees_a_state_that_the_store_cannot_keep():
 
     with pytest.raises(StateError):
         altered(change).ask(request(channel.GetPerCommitmentPoint(0)))
+
+
+def test_sees_a_store_that_forgets():
+    class Forgetful(MemoryBook):
+        def commit(self, changes):
+            if not self.channels:
+                self.apply(changes)
+
+    witness = opened()
+    witness.store = Forgetful()
+    witness.store.commit(Changes(channels=witness.book.channels))
+    # Asked again, memory has nothing more to remember.
+    caught(witness, CHANNEL.sign_remote(1), saying="from the store it is")

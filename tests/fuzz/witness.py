@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 from fuzz import landmarks
 from signerd.core.requests import Refusal, Signed, SigningRequest
 from signerd.core.signer import Signer
 from signerd.core.state import codec as state_codec
-from signerd.core.state.book import Changes, ChannelId, MemoryBook
+from signerd.core.state.book import Book, Changes, ChannelId, MemoryBook
 from signerd.core.state.channel import ChannelState
 from signerd.core.tx.transaction import Outpoint, Transaction
 from signerd.core.wire import codec
@@ -44,6 +44,12 @@ def secret_of(signer: Signer, channel_id: ChannelId, number: int) -> bytes:
     return signer.keys.channel(channel_id.peer_id, channel_id.dbid).release_secret(number)
 
 
+class Store(Book, Protocol):
+    """A book that is kept."""
+
+    def commit(self, changes: Changes) -> None: ...
+
+
 @dataclass
 class Witness:
     """One signer, its state, and all that it ever said about commitments."""
@@ -57,6 +63,8 @@ class Witness:
     """What was signed: a signature is a function of what it signs."""
     published: set[tuple[ChannelId, int]] = field(default_factory=set)
     counters: dict[ChannelId, tuple[int, int, int]] = field(default_factory=dict)
+    store: Store | None = None
+    """Where the same is remembered, if anywhere: it must lead to the same answers."""
 
     def copy(self) -> Witness:
         return Witness(
@@ -84,6 +92,9 @@ class Witness:
         before = content_of(self.book)
         outcome = self.signer.handle(request, self.book, self.now)
         assert before == content_of(self.book), "the state changed before anybody remembered the answer"
+        if self.store is not None:
+            stored = self.signer.handle(request, self.store, self.now)
+            assert stored == outcome, f"from the store it is {stored}, from memory {outcome}"
         number = int.from_bytes(request.raw[:2], "big")
         if isinstance(outcome, Refusal):
             assert outcome.rule
@@ -96,6 +107,8 @@ class Witness:
         assert codec.encode(reply) == outcome.reply
         self._check_changes(outcome.changes)
         self.book.apply(outcome.changes)
+        if self.store is not None:
+            self.store.commit(outcome.changes)
         # A node may have such bytes in what it asks, and gets those back.
         assert self.secret not in outcome.reply or self.secret in request.raw, (
             "the node's secret was given away"
