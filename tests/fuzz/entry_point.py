@@ -18,8 +18,9 @@ from functools import cache
 from fuzz import lives, made, octets, surroundings, values
 from fuzz.lives import Life
 from fuzz.tape import Tape
-from fuzz.witness import Witness
+from fuzz.witness import Store, Witness
 from signerd.core.requests import PendingRequest, SigningRequest
+from signerd.core.state.book import Changes
 from signerd.core.wire import codec
 from signerd.errors import MalformedMessage
 from signerd.units import UnixTime
@@ -119,10 +120,17 @@ _ACTIONS: Sequence[Callable[[Run], None]] = (
 )
 
 
-def check(data: bytes) -> None:
-    """Raises whatever the door raises, and AssertionError for a promise that is broken."""
+def check(data: bytes, store: Store | None = None) -> None:
+    """Raises whatever the door raises, and AssertionError for a promise that is broken.
+
+    With an empty store, everything is asked of that as well.
+    """
     tape = Tape(data)
     run = Run(tape)
+    if store is not None:
+        book = run.witness.book
+        store.commit(Changes(book.channels, book.payments, book.node, frozenset(book.foreign)))
+        run.witness.store = store
     for _ in range(MOST_ACTIONS):
         if tape.ended or run.sent >= MOST_REQUESTS:
             break

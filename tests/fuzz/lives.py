@@ -1,7 +1,7 @@
 """Recorded requests in order, and the signer as it is after each of them: where inputs begin.
 
 The recordings are those in tests/vectors: the reference signer's scripts, and what two nodes of Core
-Lightning asked their own signer.
+Lightning asked their own signer. Some rare ones are made.
 """
 
 from __future__ import annotations
@@ -14,12 +14,18 @@ from typing import Any
 from helpers import plain_nodes, vectors
 
 from fuzz.witness import Witness
+from signerd.core.keys import secp256k1
 from signerd.core.keys.node import NodeKeys
 from signerd.core.requests import Context, Entry, PendingRequest, SigningRequest
 from signerd.core.signer import Signer
 from signerd.core.tx.signing import Dialect
+from signerd.core.wire import channel, codec, identity, payments, sweep
 from signerd.greenlight.pb import greenlight_pb2
 from signerd.units import Secret, UnixTime
+
+PREAPPROVE_INVOICE = (38).to_bytes(2, "big")
+WILL_FUND_OFFER = 64
+"""The permission of Core Lightning's opening daemon for that."""
 
 
 @dataclass
@@ -51,6 +57,11 @@ def context_of(recorded: Mapping[str, Any] | None) -> Context | None:
         return None
     bits = recorded.get("capabilities", recorded.get("permissions", 0))
     return Context(bytes.fromhex(recorded["node_id"]), recorded["dbid"], bits)
+
+
+def asked(raw: str, context: Mapping[str, Any] | None) -> SigningRequest:
+    """A message that came with nothing but its context."""
+    return SigningRequest(1, bytes.fromhex(raw), context_of(context))
 
 
 def request_of(step: Mapping[str, Any]) -> SigningRequest:
@@ -86,20 +97,37 @@ def lives() -> Sequence[Life]:
             found.append(Life.of(name, secret, signer, requests))
     for run in vectors.load("cln_messages")["messages"]["lightningd"]["runs"]:
         for node in run["nodes"]:
-            requests = [
-                SigningRequest(1, bytes.fromhex(step["raw"]), context_of(step["on"]))
-                for step in node["steps"]
-            ]
+            requests = [asked(step["raw"], step["on"]) for step in node["steps"]]
             name = f"{run['run']}-{node['node']}"
             signer = Signer(plain_nodes.keys_of(node), node["network"], Dialect.CORE_LIGHTNING)
             found.append(Life.of(name, bytes.fromhex(node["secret"]), signer, requests))
     onchain = vectors.load("onchain")
-    requests = [
-        SigningRequest(1, bytes.fromhex(case["raw"]), context_of(case["context"]))
-        for case in onchain["cases"]
-    ]
+    wallet = [asked(case["raw"], case["context"]) for case in onchain["cases"]]
+    rare = _rare(found)
     secret = bytes.fromhex(onchain["secret"])
     for dialect in Dialect:
         signer = Signer(NodeKeys.derive(Secret(secret)), onchain["network"], dialect)
-        found.append(Life.of(f"onchain, {dialect.value}", secret, signer, requests))
+        for what, requests in (("onchain", wallet), ("rare", rare)):
+            found.append(Life.of(f"{what}, {dialect.value}", secret, signer, requests))
     return found
+
+
+def _rare(recorded: Sequence[Life]) -> list[SigningRequest]:
+    """What a plain node can ask and nobody was recorded to ask."""
+    raws = (request.raw for life in recorded for request in life.requests if life.name.startswith("basic"))
+    invoice = next(codec.decode(raw).invstring for raw in raws if raw[:2] == PREAPPROVE_INVOICE)
+    point = secp256k1.public_key(bytes([5]) * 32)
+    messages: Sequence[codec.Message] = (
+        channel.NewChannel(point, 1),
+        sweep.GetOutputScriptpubkey(1, point, None),
+        sweep.GetOutputScriptpubkey(1, point, point),
+        payments.SignOptionWillFundOffer(point, 1, 2, 3),
+        payments.PreapproveInvoiceCheck(invoice, check_only=True),
+        payments.PreapproveInvoiceCheck(invoice, check_only=False),
+        identity.CheckBip86PubKey(0, point),
+    )
+    opener = Context(point, 1, WILL_FUND_OFFER)
+    return [
+        SigningRequest(1, codec.encode(message), opener if message.TYPE == 26 else None)
+        for message in messages
+    ]

@@ -13,8 +13,9 @@ from fuzz.witness import Witness, copy_of
 from signerd.core.keys.node import NodeKeys
 from signerd.core.requests import Context, Refusal, Signed, SigningRequest
 from signerd.core.signer import Signer
-from signerd.core.state.book import Changes
-from signerd.core.wire import channel, codec
+from signerd.core.state.book import Changes, MemoryBook
+from signerd.core.wire import channel, codec, identity
+from signerd.errors import StateError
 from signerd.units import Secret
 
 NAME = next(name for name in made.channels() if name.startswith("made, hosted, 401000, True"))
@@ -142,3 +143,35 @@ def test_sees_other_parameters():
 def test_sees_a_channel_removed_that_had_parameters():
     witness = altered(lambda outcome, book: replace(outcome, changes=Changes(channels={CHANNEL.id: None})))
     caught(witness, channel.GetPerCommitmentPoint(0), saying="removed")
+
+
+def test_sees_the_nodes_secret_unless_it_was_in_the_question():
+    def change(outcome, book):
+        return replace(outcome, reply=codec.encode(identity.DeriveSecretReply(made.SECRET)))
+
+    witness = altered(change)
+    with pytest.raises(AssertionError, match="the node's secret was given away"):
+        witness.ask(SigningRequest(1, codec.encode(identity.DeriveSecret(b"label"))))
+    witness.ask(SigningRequest(1, codec.encode(identity.DeriveSecret(made.SECRET))))
+
+
+def test_sees_a_state_that_the_store_cannot_keep():
+    def change(outcome, book):
+        state = replace(book.channels[CHANNEL.id], next_holder="1")
+        return replace(outcome, changes=Changes(channels={CHANNEL.id: state}))
+
+    with pytest.raises(StateError):
+        altered(change).ask(request(channel.GetPerCommitmentPoint(0)))
+
+
+def test_sees_a_store_that_forgets():
+    class Forgetful(MemoryBook):
+        def commit(self, changes):
+            if not self.channels:
+                self.apply(changes)
+
+    witness = opened()
+    witness.store = Forgetful()
+    witness.store.commit(Changes(channels=witness.book.channels))
+    # Asked again, memory has nothing more to remember.
+    caught(witness, CHANNEL.sign_remote(1), saying="from the store it is")

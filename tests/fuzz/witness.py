@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 from fuzz import landmarks
 from signerd.core.requests import Refusal, Signed, SigningRequest
 from signerd.core.signer import Signer
-from signerd.core.state.book import Changes, ChannelId, MemoryBook
+from signerd.core.state import codec as state_codec
+from signerd.core.state.book import Book, Changes, ChannelId, MemoryBook
 from signerd.core.state.channel import ChannelState
 from signerd.core.tx.transaction import Outpoint, Transaction
 from signerd.core.wire import codec
@@ -44,6 +45,12 @@ def secret_of(signer: Signer, channel_id: ChannelId, number: int) -> bytes:
     return signer.keys.channel(channel_id.peer_id, channel_id.dbid).release_secret(number)
 
 
+class Store(Book, Protocol):
+    """A book that is kept."""
+
+    def commit(self, changes: Changes) -> None: ...
+
+
 @dataclass
 class Witness:
     """One signer, its state, and all that it ever said about commitments."""
@@ -57,6 +64,8 @@ class Witness:
     """What was signed: a signature is a function of what it signs."""
     published: set[tuple[ChannelId, int]] = field(default_factory=set)
     counters: dict[ChannelId, tuple[int, int, int]] = field(default_factory=dict)
+    store: Store | None = None
+    """Where the same is remembered, if anywhere: it must lead to the same answers."""
 
     def copy(self) -> Witness:
         return Witness(
@@ -84,6 +93,9 @@ class Witness:
         before = content_of(self.book)
         outcome = self.signer.handle(request, self.book, self.now)
         assert before == content_of(self.book), "the state changed before anybody remembered the answer"
+        if self.store is not None:
+            stored = self.signer.handle(request, self.store, self.now)
+            assert stored == outcome, f"from the store it is {stored}, from memory {outcome}"
         number = int.from_bytes(request.raw[:2], "big")
         if isinstance(outcome, Refusal):
             assert outcome.rule
@@ -99,12 +111,19 @@ class Witness:
         assert codec.encode(reply) == outcome.reply
         self._check_changes(outcome.changes)
         self.book.apply(outcome.changes)
+        if self.store is not None:
+            self.store.commit(outcome.changes)
+        # A node may have such bytes in what it asks, and gets those back.
+        assert self.secret not in outcome.reply or self.secret in request.raw, (
+            "the node's secret was given away"
+        )
         concerned = _channels(message, request)
         self._check_secrets(message, outcome.reply, concerned)
         self._check_signature(message, reply, concerned)
         return outcome
 
     def _check_changes(self, changes: Changes) -> None:
+        _check_storable(changes)
         if changes.node is not None:
             assert changes.node.forgotten_dbid >= self.book.node.forgotten_dbid
         for channel_id, after in changes.channels.items():
@@ -122,7 +141,6 @@ class Witness:
                 _check_step(before, after)
 
     def _check_secrets(self, message: Any, reply: bytes, concerned: set[ChannelId]) -> None:
-        assert self.secret not in reply
         for channel_id in concerned:
             channel = self.book.channel(channel_id)
             current = max(0, channel.next_holder - 1) if channel is not None else 0
@@ -156,6 +174,15 @@ class Witness:
         else:
             assert number + 1 == channel.next_counterparty
             assert number >= channel.next_counterparty_revocation, "a revoked commitment was signed again"
+
+
+def _check_storable(changes: Changes) -> None:
+    """What is remembered is the same when it comes back from the store."""
+    for channel in changes.channels.values():
+        assert channel is None or state_codec.decode_channel(state_codec.encode(channel)) == channel
+    assert changes.node is None or state_codec.decode_node(state_codec.encode(changes.node)) == changes.node
+    for payment in changes.payments.values():
+        assert payment is None or 0 <= payment.expires < 2**63, "the store has no place for this time"
 
 
 def _check_step(before: ChannelState, after: ChannelState) -> None:

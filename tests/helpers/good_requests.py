@@ -12,14 +12,15 @@ from fuzz.lives import Life
 from fuzz.witness import Witness
 
 from signerd.core import handlers
-from signerd.core.requests import Context, Refusal, Signed, SigningRequest
-from signerd.core.signer import Signer
-from signerd.core.tx.signing import Dialect
-from signerd.core.wire import codec, identity, payments, records, sweep
+from signerd.core.requests import Refusal, Signed, SigningRequest
+from signerd.core.wire import codec, records
 from signerd.core.wire.fields import Field
 
 LONGEST = 2500
 """Bytes: the longest recorded request below that is taken, because it has the most parts."""
+
+ALWAYS_REFUSED = 56
+"""There are no BIP 86 keys here: this one is good but for that."""
 
 
 @dataclass(frozen=True)
@@ -61,29 +62,9 @@ def by_type() -> dict[int, Good]:
                 continue
             if number in found and len(request.raw) <= len(found[number][0].requests[found[number][1]].raw):
                 continue
-            if isinstance(life.after(at).ask(request), Signed):
+            if number == ALWAYS_REFUSED or isinstance(life.after(at).ask(request), Signed):
                 found[number] = life, at
-    good = {number: Good(life.requests[at], life.after(at)) for number, (life, at) in sorted(found.items())}
-    return good | {item.message.TYPE: item for item in _made(good)}
-
-
-def _made(good: dict[int, Good]) -> Iterator[Good]:
-    """What nobody was recorded to ask, on a plain node. It has no BIP 86 keys, and says so if asked well."""
-    plain = good[29].witness
-    point = bytes(plain.signer.keys.node_id)
-    channel_id = next(iter(plain.book.channels))
-    yield Good(_asks(sweep.GetOutputScriptpubkey(channel_id.dbid, channel_id.peer_id, point)), plain)
-    yield Good(_asks(identity.CheckBip86PubKey(0, point)), plain)
-    offer = payments.SignOptionWillFundOffer(point, 1, 2, 3)
-    yield Good(replace(_asks(offer), context=Context(channel_id.peer_id, channel_id.dbid, 64)), plain)
-    asked = good[38]
-    signer = Signer(asked.witness.signer.keys, asked.witness.signer.network, Dialect.CORE_LIGHTNING)
-    check = payments.PreapproveInvoiceCheck(asked.message.invstring, check_only=False)
-    yield Good(_asks(check), replace(asked.witness, signer=signer))
-
-
-def _asks(message: codec.Message) -> SigningRequest:
-    return SigningRequest(1, codec.encode(message))
+    return {number: Good(life.requests[at], life.after(at)) for number, (life, at) in sorted(found.items())}
 
 
 @dataclass(frozen=True)
