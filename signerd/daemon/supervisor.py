@@ -60,6 +60,7 @@ class Supervisor:
     def run(self) -> None:
         """Run until SIGTERM or SIGINT. Raises the SignerdError that ended it otherwise."""
         preflight.require_compiled_curve()
+        hardening.share_one_heap()
         files.make_private_directory(self._settings.data_dir)
         with files.lock_directory(self._settings.data_dir):
             credentials = identity.load_credentials(self._settings)

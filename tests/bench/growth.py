@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from bench import crypto_share, many_channels, signing
 from bench.plan import Plan
-from bench.rig import Contender, Rig, Running
+from bench.rig import Contender, Rig
 from bench.signing import Seat
 from bench.table import Row, at_most, row
 
@@ -31,9 +31,11 @@ async def measure(rig: Rig, plan: Plan) -> list[Row]:
     some = many_channels.open_in_store(filled, _STARTED_WITH)
     all_of_them = many_channels.open_in_store(full, plan.most_channels)
     rows = await _requests(rig, plan, (bare, one), (full, all_of_them))
-    idle = await _idle_mb(rig, plan)
+    idle = await _rss_mb(rig, plan, bare, one)
     for contender, channels in ((filled, some), (full, all_of_them)):
-        rows.append(await _memory(rig, plan, contender, channels, idle))
+        each = (await _rss_mb(rig, plan, contender, channels) - idle) * 1000 / len(channels)
+        title = f"memory a channel over the idle process, {len(channels)} channels asked about"
+        rows.append(row(title, "kB", each, target=f"<= {_KB_EACH} kB", judge=at_most(_KB_EACH)))
     rows += await _starts(rig, plan, filled)
     return rows + crypto_share.measure(plan)
 
@@ -86,39 +88,26 @@ def _point_of(channel_id: ChannelId) -> Step:
     return Step(raw, Context(channel_id.peer_id, channel_id.dbid, CHANNELD), lambda reply: reply)
 
 
-async def _idle_mb(rig: Rig, plan: Plan) -> float:
-    """Of a signerd that has no channel and was asked nothing about one."""
-    bare = await rig.another(rig.contenders[0], _SEEDS + 3)
-    async with rig.running(bare) as signer:
+async def _rss_mb(rig: Rig, plan: Plan, contender: Contender, channels: Sequence[ChannelId]) -> float:
+    """Of a signerd that was asked about each channel, after some requests that every process is asked.
+
+    Some seconds after its start, a signerd gives back pages of code that it may not need again. Those that
+    it does need come with the first requests, whatever it holds.
+    """
+    async with rig.running(contender) as signer:
         await signer.attached()
-        await signer.until(_echo(signer, plan))
-        # Some seconds after its start, a signerd gives memory back.
         await asyncio.sleep(plan.idle_seconds)
+        seat = Seat(signer, many_channels.work_life(contender), None)
+        await signer.until(_warm(seat, plan, channels[0]))
+        for part in _parts(_spread(channels)):
+            await signer.until(_each(seat, part))
         return signer.rss_mb
 
 
-async def _echo(signer: Running, plan: Plan) -> None:
-    """As many requests as are warm: they have cost a process its memory whatever it holds."""
-    seat = Seat(signer, many_channels.work_life(signer.contender), None)
+async def _warm(seat: Seat, plan: Plan, channel_id: ChannelId) -> None:
     for _ in range(plan.warm_up):
         await seat.ask(next(seat.life.connect()))
-
-
-async def _memory(
-    rig: Rig, plan: Plan, contender: Contender, channels: Sequence[ChannelId], idle_mb: float
-) -> Row:
-    """After each channel was asked about."""
-    async with rig.running(contender) as signer:
-        await signer.attached()
-        await signer.until(_echo(signer, plan))
-        # Some seconds after its start, a signerd gives memory back.
-        await asyncio.sleep(plan.idle_seconds)
-        seat = Seat(signer, many_channels.work_life(contender), None)
-        for part in _parts(_spread(channels)):
-            await signer.until(_each(seat, part))
-        each = (signer.rss_mb - idle_mb) * 1000 / len(channels)
-    title = f"memory a channel over the idle process, {len(channels)} channels asked about"
-    return row(title, "kB", each, target=f"<= {_KB_EACH} kB", judge=at_most(_KB_EACH))
+        await seat.ask(_point_of(channel_id))
 
 
 def _parts(channels: Sequence[ChannelId], size: int = 500) -> Iterator[Sequence[ChannelId]]:
