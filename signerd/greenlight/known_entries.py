@@ -11,10 +11,11 @@ from signerd.greenlight import wire_scan
 from signerd.greenlight.pb import greenlight_pb2
 
 MOST_BYTES = 64 * 1024 * 1024
-"""Of the entries that are remembered: as much as one message may have."""
+"""Of memory for the entries that are remembered: as much as one message may have."""
+OVERHEAD_BYTES = 200
+"""What an entry takes besides its own bytes."""
 
 _STATE = greenlight_pb2.HsmRequest.DESCRIPTOR.fields_by_name["signer_state"].number
-_PENDING = greenlight_pb2.HsmRequest.DESCRIPTOR.fields_by_name["requests"].number
 _VERSION_TAG = b"\x08"
 _OUT_OF_PLACE = 64
 
@@ -34,7 +35,7 @@ class KnownEntries:
     def left_out(self, raw: bytes, limit: int) -> bytes | None:
         """An HsmRequest (protobuf) without the entries that are known.
 
-        None if it has more than `limit` entries and pending requests, known ones included.
+        None if it has more than `limit` fields, known entries included, or one of a kind that has no length.
         """
         known, kept = list(self._known.values()), []
         position, place, count, out_of_place = 0, 0, 0, 0
@@ -48,8 +49,10 @@ class KnownEntries:
             else:
                 start = position
                 number, body, position = wire_scan.field(raw, start)
-                count += number in (_STATE, _PENDING)
-                if number == _STATE and self._known.get(_key(raw, body)) == raw[start:position]:
+                if number == 0:
+                    return None
+                count += 1
+                if number == _STATE and self._known.get(_key(raw, body, position)) == raw[start:position]:
                     out_of_place += 1
                 else:
                     kept.append(raw[start:position])
@@ -61,26 +64,32 @@ class KnownEntries:
         """These were examined, and what follows from them is on disk."""
         for entry in entries:
             raw = greenlight_pb2.HsmRequest(signer_state=[entry]).SerializeToString()
-            _, body, _ = wire_scan.field(raw, 0)
-            key = _key(raw, body)
-            self._bytes += len(raw) - len(self._known.pop(key, b""))
+            _, body, end = wire_scan.field(raw, 0)
+            key = _key(raw, body, end)
+            self._forget(key)
             self._known[key] = raw
+            self._bytes += len(raw) + OVERHEAD_BYTES
             while self._bytes > self._most_bytes:
-                self._bytes -= len(self._known.pop(next(iter(self._known))))
+                self._forget(next(iter(self._known)))
+
+    def _forget(self, key: bytes) -> None:
+        if key in self._known:
+            self._bytes -= len(self._known.pop(key)) + OVERHEAD_BYTES
 
     def _follow(self, raw: bytes) -> None:
         """Take over the order of this message."""
         position = 0
         while position < len(raw):
             number, body, position = wire_scan.field(raw, position)
-            key = _key(raw, body) if number == _STATE else b""
+            key = _key(raw, body, position) if number == _STATE else b""
             if key in self._known:
                 self._known[key] = self._known.pop(key)
 
 
-def _key(raw: bytes, start: int) -> bytes:
-    """The key of the entry that starts here, with its tag and length: it comes after the version."""
+def _key(raw: bytes, start: int, end: int) -> bytes:
+    """The key of the entry that starts and ends here, with its tag and length: it comes after the version."""
     if raw.startswith(_VERSION_TAG, start):
         _, start = wire_scan.varint(raw, start + 1)
     length, body = wire_scan.varint(raw, start + 1)
-    return raw[start : body + length]
+    # A length may lie, and many short entries must not have one long key each.
+    return raw[start : min(body + length, end)]

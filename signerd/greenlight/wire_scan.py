@@ -8,7 +8,7 @@ _VARINT, _FIXED64, _DELIMITED, _FIXED32 = 0, 1, 2, 5
 def field(raw: bytes, position: int) -> tuple[int, int, int]:
     """The field that starts here: its number, and where its content starts and ends.
 
-    What cannot be read is a field 0 up to the last byte: parsing it fails.
+    What has no length, a group, is a field 0 up to the last byte, and so is what cannot be read.
     """
     size = len(raw)
     key, position = varint(raw, position)

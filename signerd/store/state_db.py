@@ -15,6 +15,7 @@ from signerd.core.state.node import ApprovedPayment, NodeState
 from signerd.core.tx.transaction import Outpoint
 from signerd.errors import StateError
 from signerd.store import schema
+from signerd.store.mark import Mark
 from signerd.units import UnixTime
 
 PRUNE_SECONDS = 60
@@ -75,6 +76,22 @@ class StateDb:
         """How many channels are known, forgotten ones that must stay known with them."""
         return self._channels
 
+    @property
+    def highest_channel(self) -> int:
+        """The highest database id of a channel, forgotten and foreign ones with them; 0 before the first."""
+        row = self._one(
+            "SELECT max(substr(id, -8)) "
+            "FROM (SELECT id FROM channel UNION ALL SELECT id FROM foreign_channel)",
+            (),
+        )
+        known = int.from_bytes(row[0], "big") if row and row[0] else 0
+        return max(known, self._node.forgotten_dbid)
+
+    @property
+    def writes(self) -> int:
+        """How many rows were written since it was opened."""
+        return self._connection.total_changes
+
     def channel_funded_by(self, outpoint: Outpoint) -> ChannelId | None:
         """The channel that an output carries, None for any other output."""
         row = self._one("SELECT channel FROM funding WHERE outpoint = ?", (outpoint.serialize(),))
@@ -116,7 +133,24 @@ class StateDb:
         row = self._one("SELECT timestamp FROM approval_floor WHERE id = 0", ())
         return UnixTime(0 if row is None else row[0])
 
+    @property
+    def mark(self) -> Mark | None:
+        """By what this store is known again; None if it never was in use."""
+        row = self._one("SELECT name, node_id, uses FROM lineage WHERE id = 0", ())
+        return None if row is None else Mark(*row)
+
     # What is remembered; on disk when these return
+
+    def set_mark(self, mark: Mark) -> None:
+        """Remember by what this store is known again."""
+        try:
+            with self._connection:
+                self._connection.execute(
+                    "INSERT OR REPLACE INTO lineage VALUES (0, ?, ?, ?)",
+                    (mark.name, mark.node_id, mark.uses),
+                )
+        except sqlite3.Error as error:
+            raise self._failed(error) from error
 
     def commit(self, changes: Changes) -> None:
         """All of it or nothing."""

@@ -75,6 +75,30 @@ async def test_says_at_start_what_it_does_not_check_and_in_each_refusal_why(tmp_
 
 
 @asynchronous
+async def test_does_not_start_without_the_store_that_it_had_until_a_new_one_is_made(tmp_path):
+    async with world(tmp_path) as w:
+        await w.make_node()
+        async with w.daemon() as daemon:
+            opened = await daemon.said("store-opened")
+            assert (opened["channels"], opened["highest_channel"]) == (0, 0)
+            await daemon.said("scheduler-stream-open")
+            await daemon.stop()
+        for part in w.data_dir.glob("signerd.db*"):
+            if not part.name.endswith(".last"):
+                part.unlink()
+        async with w.daemon() as daemon:
+            failed = await daemon.said("failed")
+            assert "is gone" in failed["reason"]
+            assert "signerd new-store" in failed["hint"]
+            assert await daemon.ended() == 65
+        made = await w.signerd("new-store", "--highest-channel", "4")
+        assert made.code == 0
+        async with w.daemon() as daemon:
+            assert (await daemon.said("store-opened"))["highest_channel"] == 4
+            assert not any(entry["event"] == "state-started-anew" for entry in daemon.entries)
+
+
+@asynchronous
 async def test_malformed_requests_are_answered_with_an_error_and_the_stream_goes_on(tmp_path):
     async with world(tmp_path) as w:
         await w.make_node()

@@ -93,17 +93,48 @@ def test_a_signature_that_was_not_there_is_seen():
 def test_entries_that_are_known_count():
     known = knowing(entry())
     raw = request(entry(), entry(), entry())
-    assert known.left_out(raw, 4) is not None
-    assert known.left_out(raw, 3) is None
+    assert known.left_out(raw, 7) is not None
+    assert known.left_out(raw, 6) is None
 
 
-def test_stops_at_the_limit():
-    assert KnownEntries().left_out(b"\x22\x00" * 10_000_000, 1000) is None
+@pytest.mark.parametrize("field", [b"\x22\x00", b"\x78\x01", b"\x7d\x00\x00\x00\x00"])
+def test_stops_at_the_limit(field):
+    """Also where fields are unknown: each would be kept."""
+    assert KnownEntries().left_out(field * 1_000_000, 1000) is None
+    assert KnownEntries().left_out(field * 1000, 1000) == field * 1000
+
+
+@pytest.mark.parametrize("group", [b"\x7b\x7c", b"\x0b"])
+def test_nothing_hides_behind_a_group(group):
+    assert KnownEntries().left_out(group + b"\x22\x00" * 1001, 1000) is None
+
+
+def test_a_key_ends_with_its_entry():
+    """Each of these claims all that follows as its key."""
+    lying = b"\x22\x06\x12\xff\xff\xff\xff\x07"
+    raw = lying * 10_000 + b"\x1a\x80\x80\x80\x10" + bytes(2**25)
+    known = KnownEntries()
+    assert known.left_out(raw, MANY) == raw
+    assert _longest_key_seen(known, lying) == 6
+
+
+def _longest_key_seen(known: KnownEntries, raw: bytes) -> int:
+    """How long the keys are that are looked up in it."""
+    asked: list[bytes] = []
+
+    class Asked(dict[bytes, bytes]):
+        def get(self, key: bytes, default: bytes | None = None) -> bytes | None:  # type: ignore[override]
+            asked.append(key)
+            return super().get(key, default)
+
+    known._known = Asked()
+    known.left_out(raw * 3, MANY)
+    return max(map(len, asked))
 
 
 @given(st.binary(max_size=100))
-def test_what_is_no_protobuf_stays_as_it_is(raw):
-    assert KnownEntries().left_out(raw, MANY) == raw
+def test_what_is_no_protobuf_stays_as_it_is_or_is_none(raw):
+    assert KnownEntries().left_out(raw, MANY) in (raw, None)
 
 
 def test_what_is_cut_short_is_not_mended():
@@ -119,7 +150,7 @@ def test_what_is_cut_short_is_not_mended():
 
 
 def test_memory_is_bounded():
-    known = KnownEntries(most_bytes=1000)
+    known = KnownEntries(most_bytes=1800)
     for key in KEYS[:100]:
         known.remember([entry(key, value=bytes(50))])
     kept = [not left(known, entry(key, value=bytes(50))) for key in KEYS[:100]]

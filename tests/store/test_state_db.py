@@ -18,6 +18,7 @@ from signerd.core.keys import secp256k1
 from signerd.core.keys.channel import Basepoints
 from signerd.core.state.book import Changes, ChannelId, MemoryBook
 from signerd.core.state.channel import ChannelState, Content, Funding, Setup
+from signerd.core.state.loss import Loss
 from signerd.core.state.node import ApprovedPayment, NodeState
 from signerd.core.tx.htlc import Htlc
 from signerd.core.tx.transaction import Outpoint
@@ -110,7 +111,9 @@ SETUP = Setup(
 )  # fmt: skip
 CONTENT = Content(500_000, 400_000, (Htlc(True, 2**40, b"\x01" * 32, 500),), 253)
 READY = ChannelState().set_up(SETUP, Funding(OUTPOINT, 10**6, PEER))
-LIVING = READY.sign_counterparty(0, PEER, OUTPOINT, CONTENT).validate_holder(0, OUTPOINT, CONTENT)
+LIVING = READY.sign_counterparty(0, PEER, OUTPOINT, CONTENT, Loss()).validate_holder(
+    0, OUTPOINT, CONTENT, Loss()
+)
 
 
 def test_a_channel_comes_back_as_it_was(tmp_path):

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from signerd.core.keys import commitment
 from signerd.core.keys.channel import Basepoints
 from signerd.core.keys.commitment import RevokedSecrets
+from signerd.core.state.loss import NO_LOSS, Loss
 from signerd.core.tx.channel_type import CommitmentFormat, commitment_format
 from signerd.core.tx.htlc import Htlc
 from signerd.core.tx.transaction import Outpoint
@@ -112,6 +113,10 @@ class ChannelState:
     """The funding that both sides have locked in; None: the first. Later ones are splices in the making."""
     forgotten: bool = False
     """The node has forgotten the channel: it is closed, and nothing may ever be opened in its place."""
+    holder_loss: Loss = NO_LOSS
+    pending_loss: Loss = NO_LOSS
+    counterparty_loss: Loss = NO_LOSS
+    """What we have lost unexplained by our commitment in force, by the pending one, by the peer's."""
 
     @property
     def ready(self) -> Setup:
@@ -195,8 +200,11 @@ class ChannelState:
 
     # Our own commitments
 
-    def validate_holder(self, number: int, outpoint: Outpoint, content: Content) -> ChannelState:
-        """The peer has signed our commitment `number`, and its signatures were verified."""
+    def validate_holder(self, number: int, outpoint: Outpoint, content: Content, loss: Loss) -> ChannelState:
+        """The peer has signed our commitment `number`, and its signatures were verified.
+
+        `loss` is what we have lost with this one, reckoned from that of the commitment in force.
+        """
         self.funding(outpoint)
         if number + 1 == self.next_holder:
             holder = _once(self.holder, outpoint, content, "our commitment", number)
@@ -216,11 +224,17 @@ class ChannelState:
             return replace(self, holder=((outpoint, content),), next_holder=1)
         # Until the old one is revoked, a reconnection may bring other contents for the new one.
         others = tuple(item for item in self.pending if item[0] != outpoint)
-        return replace(self, pending=(*others, (outpoint, content)))
+        if others:
+            loss = max(loss, self.pending_loss, key=lambda known: known.sat)
+        return replace(self, pending=(*others, (outpoint, content)), pending_loss=loss)
+
+    def holder_revoked(self, number: int) -> bool:
+        """Whether our commitment `number` is revoked: then its secret is out, and may be told again."""
+        return 0 <= number <= self.next_holder - 2
 
     def revoke_holder(self, number: int) -> ChannelState:
         """Our commitment `number` may be revoked: its successor is validated."""
-        if number + 2 <= self.next_holder:
+        if self.holder_revoked(number):
             return self
         if number + 1 != self.next_holder or self.in_force not in dict(self.pending):
             raise Refused(
@@ -228,7 +242,13 @@ class ChannelState:
             )
         if self.published:
             raise Refused("revoke-published", f"our commitment {number} was signed for the chain")
-        return replace(self, holder=self.pending, pending=(), next_holder=number + 2)
+        return replace(
+            self,
+            holder=self.pending,
+            pending=(),
+            next_holder=number + 2,
+            holder_loss=self.pending_loss,
+        )
 
     def publish_holder(self, number: int) -> ChannelState:
         """Our commitment `number` is signed for the chain."""
@@ -246,9 +266,12 @@ class ChannelState:
     # The peer's commitments
 
     def sign_counterparty(
-        self, number: int, point: bytes, outpoint: Outpoint, content: Content
+        self, number: int, point: bytes, outpoint: Outpoint, content: Content, loss: Loss
     ) -> ChannelState:
-        """The peer's commitment `number` is signed: what differs from a signed one is refused for ever."""
+        """The peer's commitment `number` is signed: what differs from a signed one is refused for ever.
+
+        `loss` is what we have lost with this one, reckoned from that of the one before.
+        """
         self.funding(outpoint)
         if number + 1 == self.next_counterparty:
             return self._sign_again(number, point, outpoint, content)
@@ -269,6 +292,7 @@ class ChannelState:
             next_counterparty=number + 1,
             signed_before=self.signed,
             signed=Signed(number, point, ((outpoint, content),)),
+            counterparty_loss=loss,
         )
 
     def revoke_counterparty(self, number: int, secret: bytes) -> ChannelState:
