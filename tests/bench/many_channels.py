@@ -25,7 +25,7 @@ from signerd.dev.channel import Channel, Terms
 from signerd.dev.ledger import Entry
 from signerd.dev.lifecycle import Life
 from signerd.dev.steps import Step, Steps
-from signerd.store.state_db import StateDb
+from signerd.store import lineage
 from signerd.units import UnixTime
 
 TERMS = Terms(funder=Side.REMOTE, value_sat=10_000_000, push_msat=5_000_000_000)
@@ -57,7 +57,7 @@ def open_in_store(contender: Contender, count: int) -> list[ChannelId]:
     """`count` more channels in the store of a signerd that is not running."""
     keys, now = contender.device.keys, int(time.time())
     signer, ids = Signer(keys, "regtest"), []
-    with StateDb(contender.directory / STATE_FILE) as store:
+    with lineage.in_use(contender.directory / STATE_FILE, keys.node_id) as store:
         life = Life(account_of(keys), seed=b"others", now=now)
 
         def answer(step: Step) -> bytes:
