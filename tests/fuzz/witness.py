@@ -16,7 +16,7 @@ from signerd.core.state import codec as state_codec
 from signerd.core.state.book import Book, Changes, ChannelId, MemoryBook
 from signerd.core.state.channel import ChannelState
 from signerd.core.tx.transaction import Outpoint, Transaction
-from signerd.core.wire import codec
+from signerd.core.wire import codec, names
 from signerd.core.wire.commitment import SignCommitmentTx, SignRemoteCommitmentTx
 from signerd.core.wire.session import DevPreinit
 from signerd.units import UnixTime
@@ -97,12 +97,14 @@ class Witness:
             stored = self.signer.handle(request, self.store, self.now)
             assert stored == outcome, f"from the store it is {stored}, from memory {outcome}"
         number = int.from_bytes(request.raw[:2], "big")
+        # Types without a name are all one to a fuzzer: there are so many of them.
+        name = names.NAMES.get(number)
         if isinstance(outcome, Refusal):
             assert outcome.rule
             assert outcome.reason
-            landmarks.reach(number, outcome.rule)
+            landmarks.reach(name, outcome.rule)
             return outcome
-        landmarks.reach(number, len(outcome.changes.channels), len(outcome.changes.payments))
+        landmarks.reach(name, len(outcome.changes.channels), len(outcome.changes.payments))
         message = codec.decode(request.raw)
         if isinstance(message, DevPreinit):
             assert (outcome.reply, outcome.changes.empty) == (b"", True)
