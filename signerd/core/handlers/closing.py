@@ -46,6 +46,7 @@ def sign_splice(message: onchain.SignSpliceTx, call: Call) -> Answer:
     composing.require_spent(psbt, index, composer.funding_output(funding))
     outputs = {known.outpoint: composer.funding_output(known) for known in channel.fundings}
     policy.require_splice(tx, [output.script for output in outputs.values()])
+    splice.require_spent(tx, channel)
     splice.require_outputs(tx, outputs)
     splice.require_fee(tx, psbt, LIMITS[call.network])
     nonce = signing.nonce_of(message.TYPE, call.dialect)

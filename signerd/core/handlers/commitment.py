@@ -45,8 +45,8 @@ def sign_remote_commitment(message: wire.SignRemoteCommitmentTx, call: Call) -> 
     beside = channel.signed.contents if channel.signed and channel.signed.number == number else ()
     proposed = policy.Proposed(composer.setup, funding, number, content, holder=False)
     loss = _check(call, proposed, before, channel.counterparty_loss)
-    splice.require_first(proposed, channel, before, beside)
-    after = channel.sign_counterparty(number, point, funding.outpoint, content, loss)
+    fitting = splice.require_fit(proposed, channel, before, beside)
+    after = fitting.sign_counterparty(number, point, funding.outpoint, content, loss)
     nonce = signing.nonce_of(message.TYPE, call.dialect)
     signature = composer.keys.sign_funding(composer.funding_digest(composed.tx, funding), nonce)
     reply = wire.SignTxReply(composites.BitcoinSignature(signature, ALL))
@@ -72,8 +72,8 @@ def validate_commitment(message: wire.ValidateCommitmentTx, call: Call) -> Answe
     beside = channel.holder if channel.next_holder == number + 1 else ()
     proposed = policy.Proposed(composer.setup, funding, number, content, holder=True)
     loss = _check(call, proposed, before, channel.holder_loss)
-    splice.require_first(proposed, channel, before, beside)
-    after = channel.validate_holder(number, funding.outpoint, content, loss)
+    fitting = splice.require_fit(proposed, channel, before, beside)
+    after = fitting.validate_holder(number, funding.outpoint, content, loss)
     _verify(message, composer, funding, composed)
     secret = None
     if number and call.book.node.hsm_version < _REVOKED_BY_ITSELF:

@@ -1,8 +1,9 @@
-"""What is ours stays ours when a channel moves to another funding: in its first commitments, and what we add.
+"""What is ours stays ours while a channel moves to another funding: in its commitments, and what we add.
 
 A splice shows who pays in, but not who takes out: what goes to nobody we know may be ours or the peer's. As
 with a withdrawal, only a client's command can say. So our balance may fall by as much as the channel does; it
-never falls where the channel grows, and what the wallet adds has to come out in it.
+never falls where the channel grows, and what the wallet adds has to come out in it. What the first commitment
+of a splice gives us, beside that of the funding in force, stays ours in all that follow.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from signerd.core.policy.commitment import Proposed
 from signerd.core.policy.limits import Limits
 from signerd.core.policy.onchain import Destination, Spend, final_txid
+from signerd.core.state import gap
 from signerd.core.state.channel import ChannelState, Contents, Funding
 from signerd.core.tx.psbt import Psbt
 from signerd.core.tx.transaction import Outpoint, Output, Transaction
@@ -37,38 +39,76 @@ def share(proposed: Proposed) -> int:
     return proposed.to_holder_sat
 
 
-def require_first(proposed: Proposed, channel: ChannelState, before: Contents, beside: Contents) -> None:
-    """Raises Refused unless what a new funding's first commitment leaves us fits the one in force.
+def require_fit(
+    proposed: Proposed, channel: ChannelState, before: Contents, beside: Contents
+) -> ChannelState:
+    """The channel, that knows what sets a new funding's commitments apart from those of the one in force.
 
     `before` has the contents of the same side's commitment one number earlier, `beside` those with the same
-    number; each is empty where it is not known any more.
+    number; each is empty where it is not known any more. What has a commitment before is compared with that,
+    elsewhere. Raises Refused.
     """
     outpoint = proposed.funding.outpoint
     if outpoint in dict(before) or outpoint in dict(beside):
-        return
+        return channel
     if before:
         raise Refused(
             "splice-number",
             f"{outpoint} has no commitment {proposed.number - 1}: a splice begins with the one in force",
         )
     if not beside:
-        return
-    content = dict(beside).get(channel.in_force)
+        return channel
+    try:
+        found = _gap(proposed, channel, beside)
+    except Refused:
+        # An opening by both sides is replaced by one with other amounts. A splice of a channel that has paid
+        # nothing yet looks the same, until the funding in force is to be spent: see `require_spent`.
+        if proposed.number or channel.splices:
+            raise
+        return channel
+    return channel.remember_gap(outpoint, found, holder=proposed.holder)
+
+
+def _gap(proposed: Proposed, channel: ChannelState, beside: Contents) -> int:
+    """By how much more this leaves us than the commitment in force. Raises Refused if that is not enough."""
+    outpoint, in_force = proposed.funding.outpoint, channel.funding(channel.in_force)
+    content = dict(beside).get(in_force.outpoint)
     if content is None:
         raise Refused(
             "splice-number", f"commitment {proposed.number} of the funding in force is not known yet"
         )
-    old = Proposed(
-        proposed.setup, channel.funding(channel.in_force), proposed.number, content, proposed.holder
-    )
+    old = Proposed(proposed.setup, in_force, proposed.number, content, proposed.holder)
     if Counter(content.htlcs) != Counter(proposed.content.htlcs):
         raise Refused(_RULE, f"commitment {proposed.number} has other HTLCs in the splice than in force")
-    taken = max(0, old.funding.value_sat - proposed.funding.value_sat)
-    if share(proposed) + ALLOWED_SAT < share(old) - taken:
+    least = gap.find(channel.gaps, outpoint, holder=proposed.holder)
+    if least is None:
+        if proposed.funding not in channel.later:
+            raise Refused("splice-number", f"{outpoint} was replaced as the funding of this channel")
+        least = min(0, proposed.funding.value_sat - in_force.value_sat)
+    found = share(proposed) - share(old)
+    if found + ALLOWED_SAT < least:
         raise Refused(
             _RULE,
-            f"the splice leaves us {share(proposed)} sat of {share(old)} sat, for {taken} sat taken out",
+            f"the splice leaves us {share(proposed)} sat, and {share(old) + least} sat are ours in it",
         )
+    return found
+
+
+def require_spent(tx: Transaction, channel: ChannelState) -> None:
+    """Raises Refused unless a splice spends the funding in force, and takes nothing of ours from it.
+
+    That funding's commitments are those that the new ones were compared with.
+    """
+    outpoints = {funding.outpoint for funding in channel.fundings}
+    spent = [item.outpoint for item in tx.inputs if item.outpoint in outpoints]
+    if len(spent) > 1 or (spent != [channel.in_force] and tx.txid not in channel.splices):
+        raise Refused("splice-funding", f"the splice does not spend {channel.in_force}, which is in force")
+    theirs = channel.signed.contents if channel.signed else ()
+    for funding in channel.later:
+        for contents, holder in ((channel.holder, True), (theirs, False)):
+            known = gap.find(channel.gaps, funding.outpoint, holder=holder) is not None
+            if funding.outpoint in dict(contents) and not known:
+                raise Refused(_RULE, f"a commitment of {funding.outpoint} leaves us less than we have")
 
 
 def require_outputs(tx: Transaction, fundings: Mapping[Outpoint, Output]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cache
 
+import msgspec
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -13,7 +14,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from signerd.core.keys import secp256k1
 from signerd.core.keys.channel import ChannelKeys
 from signerd.core.state import channel as state
+from signerd.core.state import codec
 from signerd.core.state.channel import ChannelState, Content, Funding, Setup
+from signerd.core.state.codec import decode_channel, encode
 from signerd.core.state.loss import Loss
 from signerd.core.tx.channel_type import CommitmentFormat
 from signerd.core.tx.htlc import Htlc
@@ -356,6 +359,29 @@ def test_remembers_a_bounded_number_of_splices():
         channel = channel.sign_splice(number.to_bytes(32, "big"))
     assert state.MOST_SPLICES == len(channel.splices)
     assert channel.sign_splice(channel.splices[-1]) is channel
+
+
+def test_has_a_bounded_number_of_fundings():
+    channel = FOURTH
+    for number in range(state.MOST_SPLICES):
+        channel = channel.splice(SETUP, replace(SPLICE, outpoint=Outpoint(b"\x0c" * 32, number)))
+    assert rule_of(channel.splice, SETUP, SPLICE) == "splices-too-many"
+    assert channel.splice(SETUP, channel.fundings[-1]) is channel
+    whole = tuple(replace(SPLICE, outpoint=Outpoint(b"\x0c" * 32, n)) for n in range(state.MOST_FUNDINGS))
+    locked = replace(FOURTH, fundings=whole, locked=whole[-1].outpoint)
+    assert rule_of(locked.splice, SETUP, SPLICE) == "splices-too-many"
+
+
+def test_what_sets_a_funding_apart_is_remembered_once():
+    channel = FOURTH.splice(SETUP, SPLICE).remember_gap(SPLICED, -5, holder=True)
+    assert channel.remember_gap(SPLICED, 7, holder=True) is channel
+    assert decode_channel(encode(channel)) == channel
+
+
+def test_a_channel_that_was_stored_before_there_were_gaps_is_read():
+    stored = msgspec.msgpack.decode(encode(FOURTH)[1:])
+    del stored["gaps"]
+    assert decode_channel(bytes([codec.VERSION]) + msgspec.msgpack.encode(stored)) == FOURTH
 
 
 # Any order at all
