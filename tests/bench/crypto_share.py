@@ -25,7 +25,6 @@ from signerd.dev import player
 from signerd.dev.lifecycle import Life
 from signerd.dev.steps import Step
 
-_HTLCS = 483
 _HTLC_MSAT = 4_000_000
 _MODULES = (coincurve.keys, coincurve.ecdsa)
 _Call = tuple[Callable[..., Any], tuple[Any, ...]]
@@ -33,7 +32,7 @@ _Call = tuple[Callable[..., Any], tuple[Any, ...]]
 
 def measure(plan: Plan) -> list[Row]:
     """CPU times of this thread, medians of some rounds."""
-    answer, steps = _asked()
+    answer, steps = _asked(plan.share_htlcs)
     shares, seconds = [], []
     for _ in range(plan.share_rounds):
         whole = _cpu(lambda: [answer(step) for step in steps])
@@ -52,7 +51,7 @@ def measure(plan: Plan) -> list[Row]:
     ]
 
 
-def _asked() -> tuple[Callable[[Step], bytes], Sequence[Step]]:
+def _asked(htlcs: int) -> tuple[Callable[[Step], bytes], Sequence[Step]]:
     """A signer, and its requests for the HTLCs of a commitment, which were answered already."""
     keys, now = keys_of(), int(time.time())
     signer, seen = InMemory(keys, now=now), []
@@ -64,7 +63,7 @@ def _asked() -> tuple[Callable[[Step], bytes], Sequence[Step]]:
 
     life = Life(account_of(keys), seed=b"share", now=now)
     channel = player.play_at_once(answer, life.open(many_channels.TERMS))
-    for _ in range(_HTLCS):
+    for _ in range(htlcs):
         life.offer(channel, Side.LOCAL, _HTLC_MSAT)
     player.play_at_once(answer, life.agree(channel, Side.LOCAL))
     return signer, seen

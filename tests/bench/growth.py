@@ -20,15 +20,14 @@ from signerd.core.wire import codec
 from signerd.dev.steps import CHANNELD, Context, Step
 
 _SEEDS = 100
-_STARTED_WITH = 1000
-_CHUNK = 20
+CHUNK = 20
 _KB_EACH = 5
 
 
 async def measure(rig: Rig, plan: Plan) -> list[Row]:
     bare, filled, full = [await rig.another(rig.contenders[0], _SEEDS + number) for number in range(3)]
     one = many_channels.open_in_store(bare, 1)
-    some = many_channels.open_in_store(filled, _STARTED_WITH)
+    some = many_channels.open_in_store(filled, plan.started_with)
     all_of_them = many_channels.open_in_store(full, plan.most_channels)
     rows = await _requests(rig, plan, (bare, one), (full, all_of_them))
     idle = await _rss_mb(rig, plan, bare, one)
@@ -54,7 +53,7 @@ async def _requests(
             seat.channel = await signer.until(seat.play(seat.life.open(many_channels.TERMS)))
             seats.append(seat)
         cycles = [itertools.cycle(_spread(channels)) for _, channels in (few, many)]
-        for _ in range(plan.growth_requests // _CHUNK):
+        for _ in range(plan.growth_requests // CHUNK):
             for seat, cycle in zip(seats, cycles, strict=True):
                 await seat.signer.until(_asked(seat, cycle))
         seconds = [seat.seconds for seat in seats]
@@ -70,7 +69,7 @@ async def _requests(
 
 
 async def _asked(seat: Seat, channels: itertools.cycle[ChannelId]) -> None:
-    for _ in range(_CHUNK):
+    for _ in range(CHUNK):
         for name, question in signing.SIMPLE.items():
             await seat.ask(question(seat), name)
         await seat.ask(_point_of(next(channels)), "get_per_commitment_point of another channel each time")
@@ -127,7 +126,7 @@ async def _starts(rig: Rig, plan: Plan, filled: Contender) -> list[Row]:
         async with rig.running(contender) as signer:
             taken[bool(has_channels)].append(await signer.streaming() - signer.started)
     none, many = (statistics.median(taken[key]) for key in (False, True))
-    title = f"process start to signer stream open, {_STARTED_WITH} channels"
+    title = f"process start to signer stream open, {plan.started_with} channels"
     return [
         row(f"{title}, median of {plan.starts}", "ms", many * 1000),
         row(f"{title} : none", "", many / none, target="<= 1.5", judge=at_most(1.5)),

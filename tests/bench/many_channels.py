@@ -39,11 +39,12 @@ class ShortLife(Life):
 
     def sign_remote(self, channel: Channel) -> Steps[None]:
         channel.updates.sign(Side.REMOTE)
-        held = channel.compose_next(Side.REMOTE)
-        whole = commitments.sign_remote(channel, held)
-        yield next(whole)
-        whole.close()
-        channel.held[Side.REMOTE].append(held)
+        composed = channel.compose_next(Side.REMOTE)
+        for held in composed:
+            whole = commitments.sign_remote(channel, held)
+            yield next(whole)
+            whole.close()
+        channel.hold(composed)
         channel.revocation_due = True
 
 

@@ -42,9 +42,11 @@ class Plan:
     ecdh_queued: int
     outstanding: int
     sizes: tuple[Size, ...]
+    started_with: int
     most_channels: int
     growth_requests: int
     share_rounds: int
+    share_htlcs: int
     idle_seconds: float
     settle_seconds: float
     window_seconds: float
@@ -70,9 +72,11 @@ FULL = Plan(
         Size(channels=100, requests=100, commitments=((0, 50), (30, 30), (483, 5))),
         Size(channels=1000, requests=20, commitments=((0, 10), (30, 10), (483, 3))),
     ),
+    started_with=1000,
     most_channels=10_000,
     growth_requests=1000,
     share_rounds=7,
+    share_htlcs=483,
     idle_seconds=5,
     settle_seconds=10,
     window_seconds=20,
@@ -95,9 +99,11 @@ QUICK = Plan(
         Size(channels=2, requests=100, commitments=((0, 20), (30, 20), (483, 3))),
         Size(channels=1000, requests=10, commitments=((0, 5), (30, 5), (483, 2))),
     ),
+    started_with=1000,
     most_channels=2000,
     growth_requests=200,
     share_rounds=3,
+    share_htlcs=483,
     idle_seconds=5,
     settle_seconds=10,
     window_seconds=10,
