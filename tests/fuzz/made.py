@@ -104,8 +104,12 @@ _KINDS: tuple[Maker, ...] = (
         (funding or channel.funding).outpoint.txid, (funding or channel.funding).outpoint.index
     ),
     lambda channel, number, htlcs, funding: channel_wire.GetPerCommitmentPoint(number),
-    lambda channel, number, htlcs, funding: channel_wire.ForgetChannel(channel.id.peer_id, channel.id.dbid),
-    lambda channel, number, htlcs, funding: channel.new(),
+    lambda channel, number, htlcs, funding: channel_wire.ForgetChannel(
+        channel.id.peer_id, channel.id.dbid + number // 4
+    ),
+    lambda channel, number, htlcs, funding: channel_wire.NewChannel(
+        channel.id.peer_id, channel.id.dbid + number // 4
+    ),
 )
 
 
@@ -130,8 +134,16 @@ def seeds() -> Iterator[bytes]:
         )
         claims = choices(5, 3, htlcs) + choices(4, 3, htlcs) + choices(6, 3, htlcs)
         yield life + claims + choices(10, 0) + choices(11, 0)
+        # What is over: the commitment before, its HTLCs, its point; a revocation too many.
+        yield life + b"".join(choices(kind, 2, htlcs) for kind in (4, 6, 5, 9, 0, 1, 2, 3))
+        yield life + choices(3, 3) + choices(2, 3) + choices(4, 3, htlcs) + choices(3, 2)
         both = b"".join(choices(kind, 0, spliced=spliced) for kind in (0, 1) for spliced in (True, False))
-        yield choices(7, 0, spliced=True) + both + choices(8, 0, spliced=True) + life
+        spliced = choices(7, 0, spliced=True) + both + choices(8, 0, spliced=True)
+        yield spliced + life
+        yield spliced + choices(8, 0) + choices(0, 1) + choices(1, 1) + choices(3, 0)
+        yield choices(7, 0, spliced=True) + both + choices(1, 1, spliced=True) + choices(3, 0)
+    yield b"".join(choices(kind, number) for kind, number in ((11, 4), (10, 4), (10, 0), (11, 0), (11, 4)))
+    yield b"".join(choices(kind, number) for kind, number in ((11, 4), (10, 0), (10, 4), (11, 4), (11, 0)))
 
 
 _HTLC = (9, 9, 9, 9)
