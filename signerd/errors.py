@@ -11,6 +11,7 @@ SignerdError
 ├── Refused              we understood, and we will not (carries a rule)       exit 77
 ├── OutputError          a file could not be written; nothing was lost         exit 73 or 74
 ├── StateError           stop: the store cannot be trusted                     exit 74
+│   └── StateLost        it is gone, an older copy or another node's           exit 65
 ├── AlreadyRunning       another signerd owns this data directory              exit 75
 ├── Interrupted          the user said no, or pressed Ctrl-C                   exit 130
 └── RemoteError          the other side of a connection
@@ -109,6 +110,12 @@ class OutputError(SignerdError):
 
 class StateError(SignerdError):
     exit_code = ExitCode.IO
+
+
+class StateLost(StateError):
+    """Nothing that a restart mends: a person has to say what happened to the store."""
+
+    exit_code = ExitCode.DATA
 
 
 class AlreadyRunning(SignerdError):

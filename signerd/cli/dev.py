@@ -101,8 +101,10 @@ def ctl(*, name: str, arguments: str, directory: Path, json: bool) -> None:
     Channels with made-up peers on a made-up chain, for a node whose signer is attached. Every signature is
     verified against its transaction:
       signerd dev ctl channel-open '{"funder": "peer", "push_msat": 500000000}'
-                      also "funder": "us", "type": "static_remotekey", "value_sat": 1000000
+                      also "funder": "us", "type": "static_remotekey" or "zeroconf", "value_sat": 1000000,
+                      "dual": true (channel establishment v2)
       signerd dev ctl channel-pay '{"amount_msat": 1000}'       the peer's invoice, approved and paid
+                      with "offer": true it is one of BOLT 12
       signerd dev ctl channel-invoice '{"amount_msat": 1000}'   our invoice, paid by the peer
       signerd dev ctl channel-htlc '{"amount_msat": 5000000, "by": "peer", "count": 483}'   stay in flight
       signerd dev ctl channel-feerate '{"feerate_per_kw": 2000}'
@@ -111,6 +113,7 @@ def ctl(*, name: str, arguments: str, directory: Path, json: bool) -> None:
       signerd dev ctl channel-cheat                             the peer publishes what it has revoked
       signerd dev ctl channel-sweep                             what is ours comes home
       signerd dev ctl channels | channel-forget
+      signerd dev ctl withdraw '{"amount_sat": 50000, "kind": "p2wpkh"}'   also p2tr, p2sh-p2wpkh
     """
     from signerd.dev import control
 

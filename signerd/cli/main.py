@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import sys
@@ -21,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "register": ("register", "Register the node with the scheduler."),
     "recover": ("recover", "Get new credentials for a node that is registered already."),
     "run": ("run", "Run the signer until it is told to stop."),
+    "new-store": ("new_store", "Begin anew after the store was lost."),
     "schedule": ("scheduler", "Ask the scheduler to start the node."),
     "node-info": ("scheduler", "Ask where the node runs, without starting it."),
     "upgrade": ("scheduler", "Announce this signer's version and start-up answers."),
@@ -123,7 +125,9 @@ def _plain(problem: click.ClickException) -> str:
 
 
 def _fail(problem: SignerdError, *, json: bool) -> NoReturn:
-    output.error(problem, json=json)
+    # Whoever does not read the words still gets the number.
+    with contextlib.suppress(BrokenPipeError):
+        output.error(problem, json=json)
     _leave(problem.exit_code)
 
 

@@ -58,7 +58,10 @@ class SigningRequest:
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """The answer: `reply` is an hsmd message, `changes` has to be remembered before it leaves."""
+    """The answer: `reply` is an hsmd message, `changes` has to be remembered before it leaves.
+
+    An empty reply is one that is not sent: dev_preinit has none.
+    """
 
     reply: bytes = field(repr=False)
     changes: Changes = field(default_factory=Changes, repr=False)

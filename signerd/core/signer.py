@@ -15,7 +15,7 @@ from signerd.core.state import entries
 from signerd.core.state.book import Book, ChannelId
 from signerd.core.tx.signing import Dialect
 from signerd.core.wire import codec, names
-from signerd.errors import MalformedMessage, Refused
+from signerd.errors import MalformedMessage, Refused, SecretError
 from signerd.units import Network, UnixTime
 
 SIGN_MESSAGE = 23
@@ -27,9 +27,14 @@ LONGEST_REASON = 2000
 
 
 class Signer:
-    """Answers hsmd requests. Holds keys; owns no state, no clock, no file and no socket."""
+    """Answers hsmd requests. Holds keys; owns no state, no clock, no file and no socket.
+
+    Raises SecretError for keys of a 64-byte seed in the hosted dialect: those of a hosted node are others.
+    """
 
     def __init__(self, keys: NodeKeys, network: Network, dialect: Dialect = Dialect.HOSTED) -> None:
+        if keys.kind.words and dialect is Dialect.HOSTED:
+            raise SecretError("a hosted node has a secret of 32 bytes, not the whole seed of its words")
         self.keys = keys
         self.network = network
         self.dialect = dialect
@@ -46,7 +51,7 @@ class Signer:
             return Refusal(refused.rule, _shortened(refused.message))
         except MalformedMessage as problem:
             return Refusal(MALFORMED_RULE, _shortened(problem.message), malformed=True)
-        return Signed(codec.encode(answer.reply), answer.changes)
+        return Signed(answer.raw, answer.changes)
 
     def _handle(self, request: SigningRequest, book: Book, now: UnixTime) -> Answer:
         number = codec.message_type(request.raw)

@@ -1,4 +1,4 @@
-"""What a process that holds a secret asks of the kernel: no core dumps, no ptrace, no swap."""
+"""What a process that holds a secret asks of the system: no core dumps, no ptrace, no swap, little memory."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ _PR_SET_DUMPABLE = 4
 _CAP_IPC_LOCK = 14
 _MADV_DONTNEED_LOCKED = 24  # Linux 5.18
 _CODE_OF_A_FILE = re.compile(r"([0-9a-f]+)-([0-9a-f]+) r-xp \S+ \S+ \S+ +/")
+_M_ARENA_MAX = -8
 _MCL_CURRENT, _MCL_FUTURE, _MCL_ONFAULT = 1, 2, 4
 
 
@@ -48,6 +49,17 @@ def _may_exceed_limits() -> bool:
             if line.startswith(b"CapEff:"):
                 return bool(int(line.split()[1], 16) >> _CAP_IPC_LOCK & 1)
     return False
+
+
+def share_one_heap() -> None:
+    """One heap for all threads, to be called before there are any.
+
+    Each thread of gRPC would keep one of its own, in which the pieces of long messages stay for good: with a
+    thousand channels in a node's state, that is a quarter of our memory. Without glibc, nothing changes.
+    """
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):
+        libc.mallopt(_M_ARENA_MAX, 1)
 
 
 def give_back_code() -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from signerd.core.requests import Refusal
+from signerd.core.requests import Refusal, Signed, SigningRequest
 from signerd.core.wire import names
 from signerd.daemon.backoff import Backoff
 from signerd.daemon.clock import Clock
@@ -14,6 +14,7 @@ from signerd.daemon.scheduler_link import SchedulerLink
 from signerd.daemon.signing_service import SigningService
 from signerd.errors import AccessDenied, Rejected, RemoteError
 from signerd.greenlight import translate
+from signerd.greenlight.known_entries import KnownEntries
 from signerd.greenlight.node import NodeClient
 from signerd.greenlight.pb import greenlight_pb2
 from signerd.greenlight.values import Undecodable
@@ -41,6 +42,7 @@ class NodeAttachment:
     log: Log
     poll_seconds: float
     probe_seconds: float
+    known: KnownEntries = field(default_factory=KnownEntries)
 
     async def run(self) -> None:
         """Until cancelled. Raises AccessDenied when the scheduler refuses our credentials."""
@@ -101,7 +103,7 @@ class NodeAttachment:
     async def _session(self, uri: str) -> None:
         self.sessions.started()
         try:
-            async with self.connect(uri) as node, node.requests() as requests:
+            async with self.connect(uri) as node, node.requests(self.known) as requests:
                 self.log.emit(events.NodeAttached(uri=uri))
                 async for request in requests:
                     if isinstance(request, Undecodable):
@@ -120,11 +122,19 @@ class NodeAttachment:
         started = self.clock.monotonic()
         request = translate.signing_request(message)
         outcome = self.service.answer(request)
+        if isinstance(outcome, Signed) and message.signer_state:
+            # Only now: of a request that is refused, nothing is remembered.
+            self.known.remember(message.signer_state)
         try:
             await node.respond(translate.hsm_response(request.id, outcome))
         except Rejected as error:
             # Another signer may have been quicker; the stream is none the worse for it.
             outcome = Refusal("answer-not-taken", error.message)
+        elapsed = (self.clock.monotonic() - started) * 1000
+        # Once we wait for the next request.
+        asyncio.get_running_loop().call_soon(self._tell, request, outcome, round(elapsed, 2))
+
+    def _tell(self, request: SigningRequest, outcome: Signed | Refusal, milliseconds: float) -> None:
         name = names.name_of(int.from_bytes(request.raw[:2], "big"))
         if isinstance(outcome, Refusal):
             self.log.emit(
@@ -133,5 +143,4 @@ class NodeAttachment:
                 )
             )
         else:
-            elapsed = (self.clock.monotonic() - started) * 1000
-            self.log.emit(events.RequestAnswered(request_id=request.id, message=name, ms=round(elapsed, 2)))
+            self.log.emit(events.RequestAnswered(request_id=request.id, message=name, ms=milliseconds))

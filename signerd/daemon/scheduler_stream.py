@@ -58,7 +58,8 @@ class SchedulerStream:
                     if response is not None:
                         await stream.answer(response)
                 finally:
-                    self.log.emit(event)
+                    # Once we wait for the next request.
+                    asyncio.get_running_loop().call_soon(self.log.emit, event)
         finally:
             announcement.cancel()
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import traceback
+from pathlib import PurePath
+
 from signerd.core import pairing
 from signerd.core.pairing import Approved, Denied, PairingApproval, PairingPolicy, PairingRule
 from signerd.core.requests import Refusal, Signed, SigningRequest
 from signerd.core.signer import Signer
 from signerd.daemon.clock import Clock
+from signerd.errors import SignerdError
 from signerd.store.state_db import StateDb
 from signerd.units import UnixTime
 
+BUG_RULE = "internal-error"
 _RELOAD_EVERY = 1024
 
 
@@ -28,9 +33,15 @@ class SigningService:
     def answer(self, request: SigningRequest) -> Signed | Refusal:
         """The answer to a node's request; what it changes is on disk before this returns.
 
-        Raises StateError when it cannot be: then nothing was answered.
+        A bug refuses the one request that met it: a node that knows how to meet it must not be able to end
+        us, and what decides has changed nothing. Raises StateError when the store fails.
         """
-        outcome = self.signer.handle(request, self._store, self._clock.now())
+        try:
+            outcome = self.signer.handle(request, self._store, self._clock.now())
+        except SignerdError:
+            raise
+        except Exception as bug:  # noqa: BLE001 - the one place where a bug is told and not raised
+            return Refusal(BUG_RULE, f"a bug in signerd, please report it: {_place(bug)}")
         if isinstance(outcome, Signed) and not outcome.changes.empty:
             self._store.commit(outcome.changes)
         return outcome
@@ -59,3 +70,10 @@ class SigningService:
             self._approvals = self._store.approvals()
             self._approval_floor = self._store.approval_floor()
         return outcome
+
+
+def _place(bug: Exception) -> str:
+    """Where it was and what kind; not its words, which may quote what is secret."""
+    frames = traceback.extract_tb(bug.__traceback__)
+    where = ", ".join(f"{PurePath(frame.filename).stem}:{frame.lineno}" for frame in frames[-4:])
+    return f"{type(bug).__name__} at {where}"

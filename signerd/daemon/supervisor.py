@@ -18,6 +18,7 @@ from signerd.daemon.node_attachment import NodeAttachment
 from signerd.daemon.scheduler_link import SchedulerLink
 from signerd.daemon.scheduler_stream import SchedulerStream
 from signerd.daemon.signing_service import SigningService
+from signerd.daemon.store_watch import StoreWatch
 from signerd.daemon.upgrades import Upgrades
 from signerd.errors import SignerdError
 from signerd.greenlight.node import NodeClient
@@ -25,7 +26,7 @@ from signerd.greenlight.scheduler import SchedulerClient
 from signerd.greenlight.transport import ClientOptions, Identity
 from signerd.observe import events
 from signerd.observe.logs import Log
-from signerd.store import files
+from signerd.store import files, lineage
 from signerd.store.state_db import StateDb
 from signerd.units import UnixTime
 
@@ -59,6 +60,7 @@ class Supervisor:
     def run(self) -> None:
         """Run until SIGTERM or SIGINT. Raises the SignerdError that ended it otherwise."""
         preflight.require_compiled_curve()
+        hardening.share_one_heap()
         files.make_private_directory(self._settings.data_dir)
         with files.lock_directory(self._settings.data_dir):
             credentials = identity.load_credentials(self._settings)
@@ -66,16 +68,22 @@ class Supervisor:
             certificate = identity.check(device, node_id=self._keys.node_id, now=self._clock.now())
             path = self._settings.state_file
             anew = not path.exists()
-            with StateDb(path) as store:
+            with lineage.in_use(path, self._keys.node_id) as store:
                 store.forget_payments(UnixTime(self._clock.now() - REMEMBERED))
                 self._announce()
                 if anew:
                     self._log.emit(
                         events.StateStartedAnew(
                             path=str(path),
-                            hint="good for a new node; if it has channels, stop, and bring the old file back",
+                            hint="good for a new node; if it has channels, stop, bring the old file back, "
+                            "or see `signerd new-store --help`",
                         )
                     )
+                self._log.emit(
+                    events.StoreOpened(
+                        path=str(path), channels=store.channel_count, highest_channel=store.highest_channel
+                    )
+                )
                 asyncio.run(self._serve(device, certificate, store))
 
     def _announce(self) -> None:
@@ -155,6 +163,7 @@ class Supervisor:
             "node attachment": attachment.run(),
             "expiry": watch.run(),
             "connection": link.watch(),
+            "store": StoreWatch(store, self._settings.state_file).run(),
         }
 
     async def _until_signalled(self) -> None:

@@ -17,6 +17,7 @@ from signerd.dev import channel as channels
 from signerd.dev import player
 from signerd.dev.channel import Channel, Terms
 from signerd.dev.closing import is_revoked
+from signerd.dev.coins import Kind
 from signerd.dev.lifecycle import Life
 from signerd.dev.node import HostedNode, RequestRefused
 from signerd.dev.steps import Step, Steps
@@ -27,7 +28,12 @@ T = TypeVar("T")
 Arguments = Mapping[str, Any]
 
 _SIDES = {"us": Side.LOCAL, "peer": Side.REMOTE}
-_TYPES = {"anchors": channels.ANCHORS, "static_remotekey": channels.STATIC_REMOTEKEY}
+_TYPES = {
+    "anchors": channels.ANCHORS,
+    "static_remotekey": channels.STATIC_REMOTEKEY,
+    "zeroconf": channels.ANCHORS_ALIAS_ZEROCONF,
+}
+_COINS = {kind.value: kind for kind in Kind}
 
 
 class ChannelCommands:
@@ -48,27 +54,30 @@ class ChannelCommands:
             "channel-cheat": self._cheat,
             "channel-sweep": self._sweep,
             "channel-forget": self._forget,
+            "withdraw": self._withdraw,
         }
 
     async def _list(self, arguments: Arguments) -> dict[str, Any]:
         return {"channels": [_described(channel) for channel in self._life(arguments).channels]}
 
     async def _open(self, arguments: Arguments) -> dict[str, Any]:
-        """`funder`: us or peer; `type`: anchors or static_remotekey; `value_sat`; `push_msat`."""
+        """`funder`: us or peer; `type`: a name of the list above; `value_sat`; `push_msat`; `dual`: by v2."""
         terms = Terms(
             funder=_choice(_SIDES, arguments, "funder", "us"),
             channel_type=_choice(_TYPES, arguments, "type", "anchors"),
             value_sat=int(arguments.get("value_sat", Terms().value_sat)),
             push_msat=int(arguments.get("push_msat", 0)),
+            dual=bool(arguments.get("dual", False)),
         )
         if not 20_000 <= terms.value_sat <= 10**9 or not 0 <= terms.push_msat <= 990 * terms.value_sat:
             raise UsageError("a channel has 20000 to 1000000000 sat, and its funder keeps 1 % of them")
         return await self._played(arguments, None, self._life(arguments).open(terms))
 
     async def _pay(self, arguments: Arguments) -> dict[str, Any]:
-        """`amount_msat`: the peer's invoice is approved, and paid."""
+        """`amount_msat`: the peer's invoice is approved, and paid; with `offer`, one of BOLT 12."""
         life, channel = self._life(arguments), self._channel(arguments)
-        return await self._played(arguments, channel, life.pay(channel, int(arguments["amount_msat"])))
+        steps = life.pay(channel, int(arguments["amount_msat"]), offer=bool(arguments.get("offer", False)))
+        return await self._played(arguments, channel, steps)
 
     async def _invoice(self, arguments: Arguments) -> dict[str, Any]:
         """`amount_msat`: our invoice is signed, and the peer pays it."""
@@ -132,11 +141,33 @@ class ChannelCommands:
         life, channel = self._life(arguments), self._channel(arguments)
         return await self._played(arguments, channel, life.forget(channel))
 
+    async def _withdraw(self, arguments: Arguments) -> dict[str, Any]:
+        """`amount_sat` and `kind` (p2tr, p2wpkh, p2sh-p2wpkh): made-up coins of the wallet pay somebody."""
+        amount_sat = int(arguments["amount_sat"])
+        if not 1000 <= amount_sat <= 10**9:
+            raise UsageError("a withdrawal is for 1000 to 1000000000 sat")
+        steps = self._life(arguments).withdraw(amount_sat, _choice(_COINS, arguments, "kind", "p2tr"))
+        tx, asked = await self._play(arguments, steps)
+        return {"txid": tx.txid[::-1].hex(), "inputs": len(tx.inputs), "requests": asked}
+
     async def _played(
         self, arguments: Arguments, channel: Channel | None, steps: Steps[Any]
     ) -> dict[str, Any]:
         """The channel afterwards, and how many requests were answered."""
-        node, life, asked = self._node(arguments), self._life(arguments), 0
+        life = self._life(arguments)
+        try:
+            result, asked = await self._play(arguments, steps)
+        except (RequestRefused, WrongAnswer, Unavailable):
+            if channel in life.channels:
+                life.channels.remove(channel)
+            raise
+        told = {"invoice": result} if isinstance(result, str) else {}
+        channel = channel or result
+        return {**_described(channel), "requests": asked, **told}
+
+    async def _play(self, arguments: Arguments, steps: Steps[Any]) -> tuple[Any, int]:
+        """What comes of some steps, and how many requests were answered."""
+        node, asked = self._node(arguments), 0
         seconds = float(arguments.get("timeout", 10))
 
         async def answer(step: Step) -> bytes:
@@ -151,15 +182,7 @@ class ChannelCommands:
                     hint="is `signerd run` attached? The channel is given up",
                 ) from error
 
-        try:
-            result = await player.play_to(answer, steps)
-        except (RequestRefused, WrongAnswer, Unavailable):
-            if channel in life.channels:
-                life.channels.remove(channel)
-            raise
-        told = {"invoice": result} if isinstance(result, str) else {}
-        channel = channel or result
-        return {**_described(channel), "requests": asked, **told}
+        return await player.play_to(answer, steps), asked
 
     def _life(self, arguments: Arguments) -> Life:
         node = self._node(arguments)

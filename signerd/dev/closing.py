@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from signerd.core.tx import closing
 from signerd.core.tx.commitment import Kind
-from signerd.core.tx.fees import ANCHOR_SAT
 from signerd.core.tx.htlc import MSAT
 from signerd.core.tx.transaction import Input, Outpoint, Output, Transaction
 from signerd.core.wire import commitment as wire
@@ -13,27 +14,40 @@ from signerd.core.wire.closing import SignMutualCloseTx
 from signerd.core.wire.composites import BitcoinTx, Side
 from signerd.dev import commitments, judge, psbts, spending
 from signerd.dev.channel import Channel, Held
-from signerd.dev.coins import Coin
+from signerd.dev.coins import Coin, sum_of
 from signerd.dev.peer import der
 from signerd.dev.steps import CLOSINGD, Steps, ask
 from signerd.dev.updates import other
 from signerd.dev.world import World
 from signerd.errors import UsageError
 
-_BUMP_FEE_SAT = 4000
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bump:
+    """How an anchor brings its commitment into a block: with so many coins, for this fee.
+
+    More `attempts` are the same at later blocks, each for a higher fee; the last one is mined.
+    """
+
+    coins: int = 1
+    fee_sat: int = 4000
+    attempts: int = 1
+
+
+USUAL_BUMP = Bump()
 
 
 def close_mutually(world: World, channel: Channel, *, rounds: int = 1) -> Steps[None]:
     """hsmd 21 for each round of the negotiation, then 5 for its outcome. Raises UsageError if not quiet."""
-    if not channel.updates.quiet or not channel.open:
-        raise UsageError("a channel with open updates, or one that is closed, is not closed mutually")
+    if not channel.updates.quiet or not channel.open or channel.splices:
+        raise UsageError("a channel with open updates or splices, or a closed one, is not closed mutually")
     context, key = channel.context(CLOSINGD), channel.basepoints.funding
     theirs = channel.keys.basepoints.funding
     tx = _mutual_close(world, channel, 0)
     signature = b""
 
     def of_funding(reply: wire.SignTxReply | wire.SignCommitmentTxReply) -> bytes:
-        return judge.signature(reply.signature, tx, channel.funding_script, channel.terms.value_sat, key=key)
+        return judge.signature(reply.signature, tx, channel.funding_script, channel.value_sat, key=key)
 
     for number in range(rounds):
         tx = _mutual_close(world, channel, number)
@@ -50,13 +64,13 @@ def close_mutually(world: World, channel: Channel, *, rounds: int = 1) -> Steps[
     channel.closing_tx = tx
     world.chain.publish(_with_both(channel, tx, signature))
     for number, output in enumerate(tx.outputs):
-        if output.script == world.wallet.script(channel.final_index):
+        if output.script == channel.home(world.wallet):
             world.wallet.find(tx, number, channel.final_index)
 
 
-def publish_ours(world: World, channel: Channel, *, bump: bool = True) -> Steps[None]:
-    """hsmd 5, and 147 if our commitment has an anchor of ours."""
-    held = channel.newest(Side.LOCAL)
+def publish_ours(world: World, channel: Channel, *, bump: Bump | None = USUAL_BUMP) -> Steps[None]:
+    """hsmd 5, and 147 if our commitment has an anchor of ours and there is to be a bump."""
+    held = channel.standing(Side.LOCAL)[channel.newest(Side.LOCAL).number]
     message = wire.SignCommitmentTx(
         channel.peer.node_id,
         channel.dbid,
@@ -66,58 +80,71 @@ def publish_ours(world: World, channel: Channel, *, bump: bool = True) -> Steps[
     )
 
     def of_funding(reply: wire.SignCommitmentTxReply) -> bytes:
-        value = channel.terms.value_sat
+        value = held.value_sat
         return judge.signature(
             reply.signature, held.tx, channel.funding_script, value, key=channel.basepoints.funding
         )
 
     signature = yield from ask(message, of_funding, deterministic=False)
     _publish(world, channel, held, signature)
-    if bump:
-        yield from raise_fee(world, channel)
+    if bump is not None:
+        yield from raise_fee(world, channel, bump)
 
 
 def publish_theirs(world: World, channel: Channel, number: int | None = None) -> None:
     """The peer publishes its newest commitment, or the one with this number."""
-    held = channel.newest(Side.REMOTE) if number is None else channel.held[Side.REMOTE][number]
-    own = channel.keys.sign_funding(held.tx, channel.funding_script, channel.terms.value_sat)
+    number = channel.newest(Side.REMOTE).number if number is None else number
+    held = channel.standing(Side.REMOTE).get(number)
+    if held is None:
+        raise UsageError(f"the peer has no commitment {number} of what is on the chain")
+    own = channel.keys.sign_funding(held.tx, channel.funding_script, held.value_sat)
     _publish(world, channel, held, own)
 
 
-def raise_fee(world: World, channel: Channel) -> Steps[None]:
-    """hsmd 147: our anchor and a coin of the wallet pay for the commitment, if it has our anchor."""
+def raise_fee(world: World, channel: Channel, bump: Bump = USUAL_BUMP) -> Steps[None]:
+    """hsmd 147: our anchor and coins of the wallet pay for the commitment, if it has our anchor."""
+    anchor = _anchor(channel)
+    if anchor is None or anchor.witness_script is None:
+        return
+    coins = world.wallet.take_some(bump.coins, 2 * bump.attempts * bump.fee_sat)
+    signed = anchor.previous
+    for attempt in range(1, bump.attempts + 1):
+        left = sum_of([*coins, anchor]) - attempt * bump.fee_sat
+        change = Output(left, channel.home(world.wallet))
+        tx = spending.unsigned([*coins, anchor], [change], world.chain.height)
+        of_anchor = [
+            psbts.spends(anchor.output),
+            psbts.opened_by(anchor.witness_script),
+            psbts.key_of(channel.basepoints.funding),
+        ]
+        # lightningd does not say that the change is ours.
+        psbt = psbts.write(tx, [*(coin.fields for coin in coins), of_anchor], [psbts.NO_FIELDS])
+
+        def of_psbt(reply: onchain.SignAnchorspendReply, asked: bytes = psbt) -> Transaction:
+            return judge.signed_inputs(asked, reply.psbt, dict(enumerate([*coins, anchor])))
+
+        utxos = tuple(coin.utxo for coin in coins)
+        message = onchain.SignAnchorspend(channel.peer.node_id, channel.dbid, utxos, psbt)
+        signed = yield from ask(message, of_psbt, deterministic=False)
+    world.chain.publish(signed)
+    world.wallet.find(signed, 0, channel.final_index)
+
+
+def _anchor(channel: Channel) -> Coin | None:
+    """Ours on the published commitment, whichever side's it is."""
     held = channel.published
     ours = Kind.OWN_ANCHOR if held and held.side is Side.LOCAL else Kind.OTHER_ANCHOR
     found = held.output(ours) if held else None
     if held is None or found is None:
-        return
+        return None
     index, item = found
-    anchor = Coin(
+    return Coin(
         outpoint=Outpoint(held.tx.txid, index),
         output=item.output,
         previous=held.tx,
         key=channel.basepoints.funding,
         witness_script=item.witness_script,
     )
-    coin = world.wallet.take_one(2 * _BUMP_FEE_SAT)
-    change = Output(coin.output.value + ANCHOR_SAT - _BUMP_FEE_SAT, world.wallet.script(channel.final_index))
-    tx = spending.unsigned([coin, anchor], [change], world.chain.height)
-    assert item.witness_script is not None
-    of_anchor = [
-        psbts.spends(item.output),
-        psbts.opened_by(item.witness_script),
-        psbts.key_of(channel.basepoints.funding),
-    ]
-    # lightningd does not say that the change is ours.
-    psbt = psbts.write(tx, [coin.fields, of_anchor], [psbts.NO_FIELDS])
-
-    def of_psbt(reply: onchain.SignAnchorspendReply) -> Transaction:
-        return judge.signed_inputs(psbt, reply.psbt, {0: coin, 1: anchor})
-
-    message = onchain.SignAnchorspend(channel.peer.node_id, channel.dbid, (coin.utxo,), psbt)
-    signed = yield from ask(message, of_psbt, deterministic=False)
-    world.chain.publish(signed)
-    world.wallet.find(signed, 0, channel.final_index)
 
 
 def is_revoked(channel: Channel, held: Held) -> bool:
@@ -138,7 +165,7 @@ def _with_both(
 ) -> Transaction:
     """With the signatures of both funding keys: that of the side that publishes it, and the other one's."""
     if not others:
-        others = channel.keys.sign_funding(tx, channel.funding_script, channel.terms.value_sat)
+        others = channel.keys.sign_funding(tx, channel.funding_script, channel.value_sat)
     signatures = {
         channel.basepoints_of(by).funding: signature,
         channel.basepoints_of(other(by)).funding: others,
@@ -161,7 +188,7 @@ def _mutual_close(world: World, channel: Channel, number: int) -> Transaction:
         closing.Terms(
             funding=channel.funding,
             holder_sat=kept[Side.LOCAL],
-            holder_script=world.wallet.script(channel.final_index),
+            holder_script=channel.home(world.wallet),
             counterparty_sat=kept[Side.REMOTE],
             counterparty_script=channel.their_final_script,
         )
@@ -169,7 +196,7 @@ def _mutual_close(world: World, channel: Channel, number: int) -> Transaction:
 
 
 def _mutual_close_tx(world: World, channel: Channel, tx: Transaction) -> BitcoinTx:
-    ours = world.wallet.script(channel.final_index)
+    ours = channel.home(world.wallet)
     owned = [world.wallet.owned(channel.final_index, ours)]
     outputs = [owned if output.script == ours else psbts.NO_FIELDS for output in tx.outputs]
     fields = [psbts.spends(channel.funding_output), psbts.opened_by(channel.funding_script)]

@@ -27,7 +27,8 @@ class Kind(enum.Enum):
     P2SH_P2WPKH = "p2sh-p2wpkh"
 
 
-_SCRIPTS = {Kind.P2TR: script.p2tr, Kind.P2WPKH: script.p2wpkh, Kind.P2SH_P2WPKH: script.p2sh_p2wpkh}
+SCRIPTS = {Kind.P2TR: script.p2tr, Kind.P2WPKH: script.p2wpkh, Kind.P2SH_P2WPKH: script.p2sh_p2wpkh}
+"""Address → the script that it is of, for a key."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +51,11 @@ class Coin:
     @property
     def is_nested(self) -> bool:
         return self.output.script[:1] == script.OP_HASH160
+
+    @property
+    def script_sig(self) -> bytes:
+        """What its input has beside the witness: the redeem script, if its output hides one."""
+        return script.push(script.p2wpkh(self.key)) if self.is_nested else b""
 
     @property
     def script_code(self) -> bytes:
@@ -97,7 +103,7 @@ class Wallet:
 
     def script(self, index: int, kind: Kind = Kind.P2TR) -> bytes:
         """The output script of an address."""
-        return _SCRIPTS[kind](self.key(index))
+        return SCRIPTS[kind](self.key(index))
 
     def owned(self, index: int, output_script: bytes) -> psbts.Field:
         """The PSBT field that says that an output is ours."""
@@ -125,13 +131,14 @@ class Wallet:
         """Own a coin under another key than the wallet's: what a closed channel paid us."""
         self._coins.append(coin)
 
-    def take(self, value_sat: int) -> list[Coin]:
+    def take(self, value_sat: int, *, native: bool = False) -> list[Coin]:
         """Coins worth at least this, oldest first; they are not in the wallet any more.
 
-        Raises UsageError if there is not enough.
+        `native`: none that hides its program inside P2SH. Raises UsageError if there is not enough.
         """
         taken: list[Coin] = []
-        for coin in [c for c in self._coins if self._chain.unspent(c.outpoint)]:
+        usable = (coin for coin in self._coins if self._chain.unspent(coin.outpoint))
+        for coin in [coin for coin in usable if not (native and coin.is_nested)]:
             if sum_of(taken) >= value_sat and taken:
                 break
             taken.append(coin)
@@ -147,10 +154,24 @@ class Wallet:
         self._coins.remove(coin)
         return coin
 
+    def take_some(self, count: int, value_sat: int) -> list[Coin]:
+        """Up to so many coins: one that is worth at least this, and the oldest others."""
+        taken = [self.take_one(value_sat)]
+        unspent = [coin for coin in self._coins if self._chain.unspent(coin.outpoint)]
+        for coin in unspent[: count - 1]:
+            self._coins.remove(coin)
+            taken.append(coin)
+        return taken
+
     @property
     def balance_sat(self) -> int:
         """What it can spend."""
-        return sum_of(coin for coin in self._coins if self._chain.unspent(coin.outpoint))
+        return self.holds()
+
+    def holds(self, *, native: bool = False) -> int:
+        """Satoshi that `take` can find."""
+        unspent = (coin for coin in self._coins if self._chain.unspent(coin.outpoint))
+        return sum_of(coin for coin in unspent if not (native and coin.is_nested))
 
 
 def sum_of(coins: Iterable[Coin]) -> int:

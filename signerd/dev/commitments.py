@@ -38,7 +38,7 @@ def sign_remote(channel: Channel, held: Held, capabilities: int = CHANNELD) -> S
             reply.signature,
             held.tx,
             channel.funding_script,
-            channel.terms.value_sat,
+            held.value_sat,
             key=channel.basepoints.funding,
         )
 
@@ -82,7 +82,7 @@ def take_local(channel: Channel, held: Held, capabilities: int = CHANNELD) -> St
     """hsmd 35: the peer signs our commitment, and the signer looks whether it did."""
     point = channel.points[held.number]
     sighash = htlc_transaction.sighash_type(channel.format)
-    value = channel.terms.value_sat
+    value = held.value_sat
     held.signature = channel.keys.sign_funding(held.tx, channel.funding_script, value)
     held.htlc_signatures = tuple(
         channel.keys.sign_htlc(
@@ -146,7 +146,7 @@ def revoke_remote(channel: Channel, number: int, wallet: Wallet) -> Steps[None]:
     found = held.output(Kind.TO_LOCAL)
     if found is None or found[1].output.value - homeward.FEE_SAT < channel.terms.local_dust_sat:
         return
-    penalty = homeward.sweep(Target.of(held, found[0]), wallet, channel.final_index, sequence=FINAL_SEQUENCE)
+    penalty = homeward.sweep(Target.of(held, found[0]), wallet, channel, sequence=FINAL_SEQUENCE)
 
     def of_penalty(reply: wire_commitment.SignTxReply) -> None:
         penalty.judge(reply.signature, held.commitment.terms.keys.revocation)
@@ -163,7 +163,7 @@ def learn_point(channel: Channel, number: int, point: bytes) -> None:
 def commitment_tx(channel: Channel, held: Held) -> BitcoinTx:
     """A commitment as the node sends it, with the peer's signature in the PSBT of ours once there is one."""
     keys = channel.basepoints.funding, channel.keys.basepoints.funding
-    fields = [psbts.spends(channel.funding_output)]
+    fields = [psbts.spends(channel.funding_output_of(held.value_sat))]
     if held.side is Side.LOCAL and held.number and held.signature:
         fields += [
             psbts.partial_signature(keys[1], der(held.signature)),

@@ -8,7 +8,7 @@ from signerd.core.tx.sighash import ALL
 from signerd.core.tx.transaction import Input, Outpoint, Output, Transaction
 from signerd.core.wire.composites import BitcoinSignature, BitcoinTx
 from signerd.dev import judge, psbts
-from signerd.dev.channel import Held
+from signerd.dev.channel import Channel, Held
 from signerd.dev.coins import Wallet
 
 FEE_SAT = 497
@@ -54,15 +54,17 @@ class Sweep:
 def sweep(
     target: Target,
     wallet: Wallet,
-    index: int,
+    channel: Channel,
     *,
     sequence: int,
     locktime: int = 0,
     fee_sat: int = FEE_SAT,
 ) -> Sweep:
-    """To the wallet's key `index`; the PSBT says that it is ours."""
-    destination = wallet.script(index)
+    """To where everything of this channel comes home; the PSBT says that it is ours."""
+    destination = channel.home(wallet)
     output = Output(target.output.value - fee_sat, destination)
     tx = Transaction(2, (Input(target.outpoint, sequence),), (output,), locktime)
     fields = [psbts.spends(target.output), psbts.opened_by(target.witness_script)]
-    return Sweep(target, tx, psbts.with_psbt(tx, [fields], [[wallet.owned(index, destination)]]))
+    return Sweep(
+        target, tx, psbts.with_psbt(tx, [fields], [[wallet.owned(channel.final_index, destination)]])
+    )

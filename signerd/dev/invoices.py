@@ -21,7 +21,12 @@ _FEATURES = 1 << 8 | 1 << 14 | 1 << 17
 
 def issue(world: World, preimage: bytes, amount_msat: int | None) -> Steps[str]:
     """hsmd 8: an invoice of our own, for whoever wants to pay us."""
-    prefix, symbols = bolt11_writer.write_unsigned(_invoice(world, preimage, amount_msat))
+    return (yield from issue_as(world, usual(world, preimage, amount_msat)))
+
+
+def issue_as(world: World, invoice: Invoice) -> Steps[str]:
+    """hsmd 8, for any invoice."""
+    prefix, symbols = bolt11_writer.write_unsigned(invoice)
     hrp = prefix.encode("ascii")
 
     def of_invoice(reply: wire.SignInvoiceReply) -> str:
@@ -39,8 +44,12 @@ def issue(world: World, preimage: bytes, amount_msat: int | None) -> Steps[str]:
 
 def approve(world: World, peer: Peer, preimage: bytes, amount_msat: int | None) -> Steps[None]:
     """hsmd 38: may this invoice of the peer be paid?"""
-    text = peer.sign_invoice(_invoice(world, preimage, amount_msat))
-    yield from ask(wire.PreapproveInvoice(text), _approved)
+    yield from approve_as(peer, usual(world, preimage, amount_msat))
+
+
+def approve_as(peer: Peer, invoice: Invoice) -> Steps[None]:
+    """hsmd 38, for any invoice of the peer."""
+    yield from ask(wire.PreapproveInvoice(peer.sign_invoice(invoice)), _approved)
 
 
 def approve_keysend(peer: Peer, preimage: bytes, amount_msat: int) -> Steps[None]:
@@ -49,7 +58,8 @@ def approve_keysend(peer: Peer, preimage: bytes, amount_msat: int) -> Steps[None
     yield from ask(wire.PreapproveKeysend(peer.node_id, payment_hash, amount_msat), _approved)
 
 
-def _invoice(world: World, preimage: bytes, amount_msat: int | None) -> Invoice:
+def usual(world: World, preimage: bytes, amount_msat: int | None) -> Invoice:
+    """As Core Lightning makes them, with little in it."""
     return Invoice(
         network=world.account.network,
         amount_msat=amount_msat,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from signerd.core.keys import secp256k1
 from signerd.core.keys.node import double_sha256
-from signerd.core.tx import psbt_fields, script
+from signerd.core.tx import psbt_fields
 from signerd.core.tx.psbt import Psbt, PsbtInput
 from signerd.core.tx.psbt_map import Map
 from signerd.core.tx.sighash import ALL, Digests
@@ -28,12 +28,13 @@ def signature(
     *,
     key: bytes,
     sighash: int = ALL,
+    index: int = 0,
 ) -> bytes:
-    """64 bytes r || s for the first input of a transaction, which spends this script. Raises WrongAnswer."""
+    """64 bytes r || s for an input of a transaction, which spends this script. Raises WrongAnswer."""
     require(
         found.sighash == sighash, f"the sighash type is {found.sighash:#04x}, and should be {sighash:#04x}"
     )
-    digest = Digests(tx).segwit_v0(0, witness_script, value_sat, sighash)
+    digest = Digests(tx).segwit_v0(index, witness_script, value_sat, sighash)
     require(
         secp256k1.verify_compact(key, found.signature, digest),
         f"the signature is not one by {key.hex()} over transaction {tx.txid[::-1].hex()}",
@@ -96,7 +97,7 @@ def _signed(coin: Coin, digests: Digests, number: int, answer: PsbtInput) -> Inp
     require(
         secp256k1.verify_compact(coin.key, compact, digest), f"{where} has no signature by {coin.key.hex()}"
     )
-    script_sig = script.push(script.p2wpkh(coin.key)) if coin.is_nested else b""
+    script_sig = coin.script_sig
     told = answer.fields.get(psbt_fields.IN_FINAL_SCRIPT_SIG)
     require(told in (None, script_sig), f"{where} has another script signature than its redeem script")
     return Input(item.outpoint, item.sequence, script_sig, witness)

@@ -6,21 +6,28 @@ channel ends is in `closing` and `sweeping`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from signerd.core.keys import secp256k1
+from signerd.core.tx.transaction import Output, Transaction
 from signerd.core.wire import channel as wire
 from signerd.core.wire import identity
 from signerd.core.wire.composites import Side
-from signerd.dev import closing, commitments, invoices, opening, sweeping
-from signerd.dev.channel import Channel, Terms
-from signerd.dev.coins import Kind
+from signerd.dev import closing, commitments, invoices, offers, opening, spending, splicing, sweeping
+from signerd.dev.channel import Channel, Splice, Terms
+from signerd.dev.closing import USUAL_BUMP, Bump
+from signerd.dev.coins import SCRIPTS, Kind
+from signerd.dev.opening import Wanted
 from signerd.dev.peer import Peer
+from signerd.dev.splicing import Move
 from signerd.dev.steps import CHANNELD, Context, Steps, ask, require
+from signerd.dev.sweeping import USUAL, Manner
 from signerd.dev.updates import Payment, other
 from signerd.dev.world import Account, World
 from signerd.errors import UsageError
 
 _CONNECTD = 1
-_FUNDS_SAT, _FEES_SAT = 20_000_000, 10_000
+_FUNDS_SAT, FEES_SAT = 20_000_000, 10_000
 _EXPIRY_DELTA = 40
 
 
@@ -45,26 +52,40 @@ class Life:
 
     def open(self, terms: Terms | None = None, *, peer: Peer | None = None) -> Steps[Channel]:
         """A channel with a new peer, or one more with a known one. Our wallet is given what it needs."""
-        terms = terms or Terms()
-        if peer is None:
-            self._peers += 1
-            peer = Peer(self._seed + self._peers.to_bytes(4, "big"))
-        needed = terms.value_sat + _FEES_SAT
-        if terms.funder is Side.LOCAL and self.world.wallet.balance_sat < needed:
-            self.world.wallet.deposit(max(_FUNDS_SAT, needed), Kind.P2WPKH)
-        yield from self.connect()
-        dbid, self._next_dbid = self._next_dbid, self._next_dbid + 1
-        channel = yield from opening.open_channel(self.world, peer, dbid, terms)
-        self.channels.append(channel)
+        (channel,) = yield from self.open_together([terms or Terms()], peer=peer)
         return channel
+
+    def open_together(self, terms: Sequence[Terms], *, peer: Peer | None = None) -> Steps[list[Channel]]:
+        """Several that one transaction of ours funds, each with a peer of its own unless one is given."""
+        if share := sum(item.share_sat(Side.LOCAL) for item in terms):
+            self._require_funds(share + FEES_SAT, native=terms[0].dual)
+        wanted = []
+        for item in terms:
+            yield from self.connect()
+            wanted.append(Wanted(peer or self._new_peer(), self._next_dbid, item))
+            self._next_dbid += 1
+        channels = yield from opening.open_channels(self.world, wanted)
+        self.channels += channels
+        return channels
+
+    def _new_peer(self) -> Peer:
+        self._peers += 1
+        return Peer(self._seed + self._peers.to_bytes(4, "big"))
 
     # Payments from their beginning to their end.
 
-    def pay(self, channel: Channel, amount_msat: int) -> Steps[None]:
-        """The peer's invoice is approved and paid. Raises UsageError if we cannot."""
+    def pay(self, channel: Channel, amount_msat: int, *, offer: bool = False) -> Steps[None]:
+        """The peer's invoice is approved and paid. Raises UsageError if we cannot.
+
+        `offer`: it is one of BOLT 12, and our request for it is signed before.
+        """
         preimage = self.world.dice.fresh()
         self._require_room(channel, Side.LOCAL, amount_msat)
-        yield from invoices.approve(self.world, channel.peer, preimage, amount_msat)
+        if offer:
+            asked = offers.Asked(preimage=preimage, amount_msat=amount_msat)
+            yield from offers.fetch(self.world, channel.peer, asked)
+        else:
+            yield from invoices.approve(self.world, channel.peer, preimage, amount_msat)
         yield from self._ecdh(None)
         payment = self.offer(channel, Side.LOCAL, amount_msat, preimage)
         yield from self.agree(channel, Side.LOCAL)
@@ -102,9 +123,10 @@ class Life:
         if channel.revocation_due:
             raise UsageError("the peer has not revoked its commitment before")
         channel.updates.sign(Side.REMOTE)
-        held = channel.compose_next(Side.REMOTE)
-        yield from commitments.sign_remote(channel, held)
-        channel.held[Side.REMOTE].append(held)
+        composed = channel.compose_next(Side.REMOTE)
+        for held in composed:
+            yield from commitments.sign_remote(channel, held)
+        channel.hold(composed)
         channel.revocation_due = True
 
     def revoke_remote(self, channel: Channel) -> Steps[None]:
@@ -114,14 +136,22 @@ class Life:
         channel.updates.revoke(Side.REMOTE)
         channel.revocation_due = False
 
-    def take_local(self, channel: Channel) -> Steps[None]:
-        """The peer signs our next commitment, and we revoke the one before."""
+    def take_local(self, channel: Channel, *, interrupted: bool = False) -> Steps[None]:
+        """The peer signs our next commitment, and we revoke the one before.
+
+        `interrupted`: the connection is lost in between, and the peer signs it again.
+        """
         before = channel.newest(Side.LOCAL)
         channel.updates.sign(Side.LOCAL)
-        held = channel.compose_next(Side.LOCAL)
-        yield from commitments.take_local(channel, held)
-        channel.held[Side.LOCAL].append(held)
-        for payment in held.payments:
+        composed = channel.compose_next(Side.LOCAL)
+        for held in composed:
+            yield from commitments.take_local(channel, held)
+        if interrupted:
+            yield from self.reconnect(channel)
+            for held in composed:
+                yield from commitments.take_local(channel, held)
+        channel.hold(composed)
+        for payment in composed[0].payments:
             if payment.by is Side.REMOTE and payment not in before.payments:
                 yield from self._ecdh(None)
         yield from commitments.revoke_local(channel, before.number)
@@ -157,6 +187,29 @@ class Life:
         channel.updates.change_feerate(feerate_per_kw)
         yield from self.agree(channel, channel.terms.funder)
 
+    def withdraw(self, amount_sat: int, kind: Kind = Kind.P2TR) -> Steps[Transaction]:
+        """The wallet pays somebody, with coins of this kind and others that it has."""
+        self.world.wallet.deposit(amount_sat + FEES_SAT, kind)
+        payee = Output(amount_sat, SCRIPTS[kind](Peer(self.world.dice.fresh()).coin_key))
+        return (yield from spending.withdraw(self.world, [payee], change=kind))
+
+    # Another funding.
+
+    def splice(self, channel: Channel, move: Move) -> Steps[Splice | None]:
+        """One attempt at a splice; another one with a higher fee may follow. None if it is given up."""
+        if move.by is Side.LOCAL and move.amount_sat > 0 and not channel.splices:
+            self._require_funds(move.amount_sat + FEES_SAT, native=True)
+        return (yield from splicing.propose(self.world, channel, move))
+
+    def confirm_splice(self, channel: Channel, splice: Splice) -> Steps[None]:
+        """One of the attempts is mined."""
+        splicing.confirm(self.world, channel, splice)
+        yield from ()
+
+    def lock_splice(self, channel: Channel) -> Steps[None]:
+        """The channel goes on with what is mined."""
+        yield from splicing.lock_in(self.world, channel)
+
     # Interruptions.
 
     def reconnect(self, channel: Channel) -> Steps[None]:
@@ -168,7 +221,9 @@ class Life:
         if number:
             yield from commitments.revoke_local(channel, number - 1)
         if channel.revocation_due:
-            yield from commitments.sign_remote(channel, channel.newest(Side.REMOTE))
+            newest = channel.newest(Side.REMOTE)
+            for held in (newest, *(splice.held[Side.REMOTE][newest.number] for splice in channel.splices)):
+                yield from commitments.sign_remote(channel, held)
 
     def check_future_secret(
         self, channel: Channel, number: int, secret: bytes, *, right: bool
@@ -186,7 +241,7 @@ class Life:
         """Both agree to close. Raises UsageError unless the channel is quiet."""
         yield from closing.close_mutually(self.world, channel, rounds=rounds)
 
-    def force_close(self, channel: Channel, *, bump: bool = True) -> Steps[None]:
+    def force_close(self, channel: Channel, *, bump: Bump | None = USUAL_BUMP) -> Steps[None]:
         """We publish our commitment, and with `bump` raise its fee by its anchor."""
         yield from closing.publish_ours(self.world, channel, bump=bump)
 
@@ -194,9 +249,13 @@ class Life:
         """The peer publishes a commitment: its newest, or another; if it is revoked, that is cheating."""
         closing.publish_theirs(self.world, channel, number)
 
-    def sweep(self, channel: Channel) -> Steps[None]:
+    def raise_fee(self, channel: Channel, bump: Bump = USUAL_BUMP) -> Steps[None]:
+        """Our anchor on the published commitment pays for it, if it has one."""
+        yield from closing.raise_fee(self.world, channel, bump)
+
+    def sweep(self, channel: Channel, manner: Manner = USUAL) -> Steps[None]:
         """Everything that is ours comes home, after either side has closed by force."""
-        yield from sweeping.sweep(self.world, channel)
+        yield from sweeping.sweep(self.world, channel, manner)
 
     def forget(self, channel: Channel) -> Steps[None]:
         """hsmd 34: it is over."""
@@ -204,6 +263,10 @@ class Life:
         self.channels.remove(channel)
 
     # Parts.
+
+    def _require_funds(self, needed_sat: int, *, native: bool = False) -> None:
+        if self.world.wallet.holds(native=native) < needed_sat:
+            self.world.wallet.deposit(max(_FUNDS_SAT, needed_sat), Kind.P2WPKH)
 
     def _require_room(self, channel: Channel, by: Side, amount_msat: int) -> None:
         room = channel.updates.room_msat(by)

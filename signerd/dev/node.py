@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, Collection, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import grpc
@@ -14,7 +14,7 @@ from signerd.dev import rpc, verify
 from signerd.dev.journal import Journal
 from signerd.dev.ledger import Entry, Ledger, Registration
 from signerd.dev.listener import Listener
-from signerd.dev.node_state import BadEntry, NodeState
+from signerd.dev.node_state import BadEntry, NodeState, field_of
 from signerd.dev.signer_requests import SignerRequests
 from signerd.greenlight.pb import greenlight_pb2 as pb
 
@@ -181,7 +181,7 @@ class HostedNode:
             "RespondHsmRequest": rpc.unary(pb.HsmResponse, self._respond),
         }
 
-    async def _stream(self, _request: pb.Empty, caller: rpc.Caller) -> AsyncGenerator[pb.HsmRequest, None]:
+    async def _stream(self, _request: pb.Empty, caller: rpc.Caller) -> AsyncGenerator[rpc.Encoded, None]:
         self._require_own_device(caller)
         questions: asyncio.Queue[Question] = asyncio.Queue()
         for question in self._pending.values():
@@ -190,20 +190,21 @@ class HostedNode:
         self.attached.set()
         try:
             mark = self.state.mark
-            yield pb.HsmRequest(request_id=0, raw=HEARTBEAT_REQUEST, signer_state=_encoded(self.state.live()))
+            yield _with_state(pb.HsmRequest(request_id=0, raw=HEARTBEAT_REQUEST), self.state.live_fields())
             while True:
                 question = await questions.get()
                 if question.request_id not in self._pending:
                     continue
-                entries = self.state.live() if self.sends_whole_state else self.state.since(mark)
+                whole = self.sends_whole_state
+                entries = self.state.live_fields() if whole else map(field_of, self.state.since(mark))
                 mark = self.state.mark
-                yield pb.HsmRequest(
+                request = pb.HsmRequest(
                     request_id=question.request_id,
                     context=question.context,
                     raw=question.raw,
-                    signer_state=_encoded(entries),
                     requests=question.requests,
                 )
+                yield _with_state(request, entries)
         finally:
             self._streams.discard(questions)
             if not self._streams:
@@ -258,11 +259,9 @@ class HostedNode:
             raise rpc.Refusal(grpc.StatusCode.PERMISSION_DENIED, "the device belongs to another node")
 
 
-def _encoded(entries: Sequence[Entry]) -> list[pb.SignerStateEntry]:
-    return [
-        pb.SignerStateEntry(key=e.key, version=e.version, value=e.value, signature=e.signature)
-        for e in entries
-    ]
+def _with_state(request: pb.HsmRequest, fields: Iterable[bytes]) -> rpc.Encoded:
+    # In protobuf, fields may stand in any order.
+    return rpc.Encoded(b"".join([request.SerializeToString(), *fields]))
 
 
 def _message(message_type: int, body: bytes) -> bytes:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from signerd.dev.ledger import Entry
+from signerd.greenlight.pb import greenlight_pb2 as pb
 
 TOMBSTONE = 2**64 - 1
 """The version of a deleted entry; its value is JSON null."""
@@ -31,6 +32,7 @@ class NodeState:
 
     def __init__(self, entries: Iterable[Entry], save: Callable[[list[Entry]], None]) -> None:
         self._held: dict[str, _Held] = {}
+        self._fields: dict[str, bytes] = {}
         self._save = save
         self._changes = 0
         self.conflicts = 0
@@ -59,6 +61,10 @@ class NodeState:
                 break
             newest.append(held.entry)
         return newest[::-1]
+
+    def live_fields(self) -> Iterable[bytes]:
+        """`live` as fields of an HsmRequest (protobuf), which a node sends again and again."""
+        return self._fields.values()
 
     def merge(self, entries: Iterable[Entry]) -> list[Entry]:
         """Take what is new, store it, and return it. Raises BadEntry, with nothing taken."""
@@ -93,6 +99,17 @@ class NodeState:
         self._changes += 1
         self._held.pop(entry.key, None)
         self._held[entry.key] = _Held(entry, self._changes)
+        self._fields.pop(entry.key, None)
+        if entry.version != TOMBSTONE:
+            self._fields[entry.key] = field_of(entry)
+
+
+def field_of(entry: Entry) -> bytes:
+    """An entry as a field of an HsmRequest (protobuf)."""
+    message = pb.SignerStateEntry(
+        key=entry.key, version=entry.version, value=entry.value, signature=entry.signature
+    )
+    return pb.HsmRequest(signer_state=[message]).SerializeToString()
 
 
 def _checked(entry: Entry) -> Entry:

@@ -34,6 +34,19 @@ class Peer:
         signature = self._keys.sign_invoice(prefix.encode("ascii"), pack(symbols))
         return bolt11_writer.write(prefix, symbols, signature)
 
+    @property
+    def coin_key(self) -> bytes:
+        """33 bytes: the key of the coins that it puts into a channel."""
+        return self._keys.wallet_pubkey(0)
+
+    def sign_coin(self, digest: bytes) -> bytes:
+        """64 bytes r || s for the input that spends such a coin."""
+        return self._keys.sign_wallet(0, digest, Nonce.LOW_R)
+
+    def sign_bolt12(self, message: str, merkle_root: bytes) -> bytes:
+        """64 bytes: what stands under an invoice of its own (BOLT 12)."""
+        return self._keys.sign_bolt12(message, "signature", merkle_root, b"")
+
 
 @dataclass(frozen=True, slots=True)
 class PeerChannel:
@@ -53,9 +66,9 @@ class PeerChannel:
         """Its per-commitment secret (32 bytes), which revokes that commitment."""
         return self._keys.release_secret(number)
 
-    def sign_funding(self, tx: Transaction, funding_script: bytes, value_sat: int) -> bytes:
-        """64 bytes r || s for whatever spends the funding output with its first input."""
-        digest = Digests(tx).segwit_v0(0, funding_script, value_sat, ALL)
+    def sign_funding(self, tx: Transaction, funding_script: bytes, value_sat: int, index: int = 0) -> bytes:
+        """64 bytes r || s for whatever spends the funding output with this input."""
+        digest = Digests(tx).segwit_v0(index, funding_script, value_sat, ALL)
         return self._keys.sign_funding(digest, Nonce.LOW_R_FROM_ZERO)
 
     def sign_htlc(

@@ -19,7 +19,7 @@ from signerd.dev.faults import Fault, Faults
 from signerd.dev.journal import Calls
 
 Request = TypeVar("Request", bound=Message)
-Reply = TypeVar("Reply", bound=Message)
+Reply = TypeVar("Reply", bound="Message | Encoded")
 Requests: TypeAlias = AsyncIterator[Request]
 Replies: TypeAlias = AsyncGenerator[Reply, None]
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -30,6 +30,16 @@ _ROLES: dict[str, Literal["nobody", "developer"]] = {
     "GL /users/nobody": "nobody",
     "GL /users/developer": "developer",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A reply whose bytes are there already."""
+
+    raw: bytes
+
+    def SerializeToString(self) -> bytes:  # noqa: N802 (as messages call it)
+        return self.raw
 
 
 class Refusal(Exception):
@@ -205,7 +215,7 @@ class _Incoming:
 
 
 async def _dropped(
-    fault: Fault | None, context: Context, start: Callable[[], Replies[Message]]
+    fault: Fault | None, context: Context, start: Callable[[], Replies[Message | Encoded]]
 ) -> AsyncIterator[bytes]:
     """The stream's messages, until the fault ends it."""
     if fault and (fault.drop_after == 0 or (fault.status is not None and fault.drop_after is None)):

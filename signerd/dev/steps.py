@@ -13,7 +13,7 @@ from signerd.core.wire import codec, names
 from signerd.dev.verify import WrongAnswer
 from signerd.errors import MalformedMessage
 
-OPENINGD, CHANNELD, CLOSINGD, ONCHAIND = 24, 447, 40, 12
+OPENINGD, CHANNELD, CLOSINGD, ONCHAIND, DUALOPEND = 24, 447, 40, 12, 344
 """Permission bits of Core Lightning's daemons, as the node states them in a request's context."""
 
 

@@ -9,9 +9,8 @@ from signerd.core.tx.commitment import Kind
 from signerd.core.tx.transaction import Input, Outpoint, Output, Transaction
 from signerd.core.wire import commitment as wire
 from signerd.core.wire import onchain
-from signerd.core.wire import sweep as wire_sweep
 from signerd.core.wire.composites import CloseInfo, Side
-from signerd.dev import commitments, homeward, judge, psbts, spending
+from signerd.dev import commitments, homeward, judge, onchaind, psbts, spending
 from signerd.dev.channel import Channel, Held
 from signerd.dev.closing import is_revoked
 from signerd.dev.coins import Coin
@@ -24,16 +23,33 @@ from signerd.errors import UsageError
 
 _LEAST_SAT = 1100
 """An output below this costs more than it brings."""
-_MINGLE_FEE_SAT = 2000
 _ATTEMPTS = 2
 """How often what is not confirmed yet is signed again: at each block, with another fee."""
 
 
-def sweep(world: World, channel: Channel) -> Steps[None]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manner:
+    """How a sweep is done where there is more than one way.
+
+    `older`: onchaind asks itself (hsmd 12 to 16), as in older nodes. `keep`: what the peer's commitment pays
+    us stays where it is, as a coin of the wallet. `fee_sat` is left to the miner by each sweep, and
+    `mingle_fee_sat` by each HTLC transaction that pays no fee, more from attempt to attempt.
+    """
+
+    older: bool = False
+    keep: bool = False
+    fee_sat: int = homeward.FEE_SAT
+    mingle_fee_sat: int = 2000
+
+
+USUAL = Manner()
+
+
+def sweep(world: World, channel: Channel, manner: Manner = USUAL) -> Steps[None]:
     """Raises UsageError unless a commitment is published, and there is anything left to sweep."""
     if channel.published is None or channel.swept:
         raise UsageError("no commitment of the channel is published, or it is swept already")
-    yield from _Sweeper(world, channel, channel.published).sweep()
+    yield from _Sweeper(world, channel, channel.published, manner).sweep()
     channel.swept = True
 
 
@@ -59,6 +75,7 @@ class _Sweeper:
     world: World
     channel: Channel
     held: Held
+    manner: Manner
 
     def sweep(self) -> Steps[None]:
         if self.held.side is Side.LOCAL:
@@ -93,16 +110,10 @@ class _Sweeper:
             key = held.commitment.terms.keys.own_htlc
             return judge.signature(reply.signature, tx, script, value, key=key, sighash=kind)
 
-        message = wire.SignAnyLocalHtlcTx(
-            commit_num=held.number,
-            tx=commitments.htlc_tx(held, index),
-            wscript=script,
-            option_anchors=self.channel.format.anchors,
-            input=0,
-            peer_id=self.channel.peer.node_id,
-            dbid=self.channel.dbid,
+        question = onchaind.local_htlc(
+            self.channel, held.number, commitments.htlc_tx(held, index), script, older=self.manner.older
         )
-        own = yield from ask(message, of_htlc)
+        own = yield from ask(question.message, of_htlc, context=question.context)
         last = payment.preimage if payment.by is Side.REMOTE else b""
         others = held.htlc_signatures[place]
         signed = _signed(tx, b"", der(others, kind), der(own, kind), last, script)
@@ -115,13 +126,14 @@ class _Sweeper:
 
     def _mingle(self, htlc: Transaction, target: Target) -> Steps[Transaction]:
         """hsmd 149: a coin of the wallet pays for an HTLC transaction."""
-        coin = self.world.wallet.take_one(2 * _ATTEMPTS * _MINGLE_FEE_SAT)
-        home = self.world.wallet.script(self.channel.final_index)
+        fee = self.manner.mingle_fee_sat
+        coin = self.world.wallet.take_one(2 * _ATTEMPTS * fee)
+        home = self.channel.home(self.world.wallet)
         finished = [psbts.spends(target.output), psbts.final_witness(htlc.inputs[0].witness)]
         hidden = [psbts.hides(self.held.commitment.terms.to_local_script())]
         signed = htlc
         for attempt in range(1, _ATTEMPTS + 1):
-            change = Output(coin.output.value - attempt * _MINGLE_FEE_SAT, home)
+            change = Output(coin.output.value - attempt * fee, home)
             inputs = (*htlc.inputs, Input(coin.outpoint, coin.sequence))
             tx = Transaction(htlc.version, inputs, (*htlc.outputs, change), htlc.locktime)
             # As for an anchor's, lightningd does not say that the change is ours.
@@ -145,15 +157,10 @@ class _Sweeper:
         def of_delayed(reply: wire.SignTxReply) -> bytes:
             return prepared.judge(reply.signature, self.held.commitment.terms.keys.delayed)
 
-        message = wire_sweep.SignAnyDelayedPaymentToUs(
-            commit_num=self.held.number,
-            tx=prepared.sent,
-            wscript=target.witness_script,
-            input=0,
-            peer_id=self.channel.peer.node_id,
-            dbid=self.channel.dbid,
+        question = onchaind.delayed(
+            self.channel, self.held.number, prepared.sent, target.witness_script, older=self.manner.older
         )
-        signature = yield from ask(message, of_delayed)
+        signature = yield from ask(question.message, of_delayed, context=question.context)
         self._publish(_signed(prepared.tx, der(signature), b"", target.witness_script))
 
     # The peer's.
@@ -169,7 +176,7 @@ class _Sweeper:
         last = payment.preimage if payment.by is Side.REMOTE else b""
         signed = None
         for attempt in range(_ATTEMPTS):
-            fee = homeward.FEE_SAT + 30 * attempt
+            fee = self.manner.fee_sat + 30 * attempt
             prepared = self._prepare(target, sequence=1 if anchors else 0, locktime=locktime, fee_sat=fee)
 
             def of_claim(reply: wire.SignTxReply, prepared: homeward.Sweep = prepared) -> bytes:
@@ -180,16 +187,11 @@ class _Sweeper:
                 key = self.held.commitment.terms.keys.other_htlc
                 return der(prepared.judge(reply.signature, key, kind), kind)
 
-            message = wire_sweep.SignAnyRemoteHtlcToUs(
-                remote_per_commitment_point=self.channel.keys.point(self.held.number),
-                tx=prepared.sent,
-                wscript=target.witness_script,
-                option_anchors=anchors,
-                input=0,
-                peer_id=self.channel.peer.node_id,
-                dbid=self.channel.dbid,
+            point = self.channel.keys.point(self.held.number)
+            question = onchaind.claim(
+                self.channel, point, prepared.sent, target.witness_script, older=self.manner.older
             )
-            signature = yield from ask(message, of_claim)
+            signature = yield from ask(question.message, of_claim, context=question.context)
             signed = _signed(prepared.tx, signature, last, target.witness_script)
         if signed is not None:
             self._publish(signed)
@@ -212,15 +214,11 @@ class _Sweeper:
             def of_penalty(reply: wire.SignTxReply, prepared: homeward.Sweep = prepared) -> bytes:
                 return prepared.judge(reply.signature, key)
 
-            message = wire_sweep.SignAnyPenaltyToUs(
-                revocation_secret=self.channel.keys.secret(self.held.number),
-                tx=prepared.sent,
-                wscript=target.witness_script,
-                input=0,
-                peer_id=self.channel.peer.node_id,
-                dbid=self.channel.dbid,
+            secret = self.channel.keys.secret(self.held.number)
+            question = onchaind.penalty(
+                self.channel, secret, prepared.sent, target.witness_script, older=self.manner.older
             )
-            signature = yield from ask(message, of_penalty)
+            signature = yield from ask(question.message, of_penalty, context=question.context)
             self._publish(_signed(prepared.tx, der(signature), last, target.witness_script))
 
     def _take_to_remote(self) -> Steps[None]:
@@ -239,12 +237,14 @@ class _Sweeper:
         )
         # With anchors the script itself demands a block between.
         coin = replace(coin, sequence=1) if anchors else coin
-        home = self.world.wallet.script(self.channel.final_index)
-        tx = spending.unsigned(
-            [coin], [Output(item.output.value - homeward.FEE_SAT, home)], self.world.chain.height
-        )
+        if self.manner.keep:
+            self.world.wallet.add(coin)
+            return
+        home = self.channel.home(self.world.wallet)
+        left = item.output.value - self.manner.fee_sat
+        tx = spending.unsigned([coin], [Output(left, home)], self.world.chain.height)
         owned = [self.world.wallet.owned(self.channel.final_index, home)]
-        self._publish((yield from spending.sign([coin], tx, [owned])))
+        self._publish((yield from spending.Draft(tx, (owned,), (coin,)).sign()))
 
     # Parts.
 
@@ -254,15 +254,15 @@ class _Sweeper:
         return Target(Outpoint(htlc.txid, 0), htlc.outputs[0], script)
 
     def _prepare(
-        self, target: Target, *, sequence: int, locktime: int = 0, fee_sat: int = homeward.FEE_SAT
+        self, target: Target, *, sequence: int, locktime: int = 0, fee_sat: int | None = None
     ) -> homeward.Sweep:
         return homeward.sweep(
             target,
             self.world.wallet,
-            self.channel.final_index,
+            self.channel,
             sequence=sequence,
             locktime=locktime,
-            fee_sat=fee_sat,
+            fee_sat=self.manner.fee_sat if fee_sat is None else fee_sat,
         )
 
     def _publish(self, tx: Transaction) -> None:

@@ -7,6 +7,7 @@ proposer in its own from SIGNED_BACK on; a stage between is when the commitment 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from signerd.core.tx.channel_type import CommitmentFormat
@@ -83,6 +84,11 @@ class View:
     payments: tuple[Payment, ...]
     feerate_per_kw: int
 
+    def after(self, changes_msat: Mapping[Side, int]) -> View:
+        """With other balances."""
+        balances = {side: self.balances[side] + changes_msat[side] for side in Side}
+        return View(balances, self.payments, self.feerate_per_kw)
+
 
 @dataclass(eq=False, slots=True)
 class Updates:
@@ -95,6 +101,8 @@ class Updates:
     reserve_sat: int
     payments: list[Payment] = field(default_factory=list)
     _feerates: list[tuple[Update, int]] = field(default_factory=list)
+    leaving_msat: dict[Side, int] = field(default_factory=lambda: dict.fromkeys(Side, 0))
+    """What a splice in the making may take away from each side."""
 
     # Proposals.
 
@@ -166,6 +174,18 @@ class Updates:
         return View(balances, tuple(payments), feerate)
 
     @property
+    def settled(self) -> bool:
+        """Whether both commitments hold every update: no change is on its way (BOLT 2, quiescence)."""
+        return all(update.stage == COMMITTED for update in self._all())
+
+    def splice(self, changes_msat: Mapping[Side, int], reserve_sat: int) -> None:
+        """The balances change from outside. Nothing else is under way."""
+        for side in Side:
+            self.balances[side] += changes_msat[side]
+        self.leaving_msat = dict.fromkeys(Side, 0)
+        self.reserve_sat = reserve_sat
+
+    @property
     def quiet(self) -> bool:
         """Whether nothing is open: no HTLC, no change of the feerate."""
         return not self.payments and not self._feerates
@@ -176,7 +196,8 @@ class Updates:
         return updates + [update for update, _ in self._feerates]
 
     def _worst(self, side: Side) -> int:
-        return self.balances[side] - sum(p.amount_msat for p in self.payments if p.by is side)
+        offered = sum(p.amount_msat for p in self.payments if p.by is side)
+        return self.balances[side] - self.leaving_msat[side] - offered
 
     def _highest_feerate(self) -> int:
         return max([self.feerate_per_kw, *(feerate for _, feerate in self._feerates)])

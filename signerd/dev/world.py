@@ -18,13 +18,14 @@ class Account:
 
     node_id: bytes
     ext_key: bytes = field(repr=False)
+    bolt12_key: bytes
     network: Network
 
     @classmethod
     def of(cls, init_message: bytes, network: str) -> Self:
         """From the signer's init reply (hsmd type 114)."""
         known: dict[str, Network] = {name: name for name in NETWORKS}
-        return cls(init_message[36:69], ext_key(init_message), known[network])
+        return cls(init_message[36:69], ext_key(init_message), init_message[147:180], known[network])
 
 
 class World:
@@ -36,3 +37,5 @@ class World:
         self.dice = Dice(b"a world of " + seed)
         self.chain = Chain()
         self.wallet = Wallet(account.ext_key, self.chain)
+        self.labels: dict[bytes, bytes] = {}
+        """What the signer has derived for each label."""

@@ -43,6 +43,7 @@ class Caller:
         self._channel = channel
         self._options = options
         self._peer = peer
+        self._callables: dict[tuple[str, type[Message]], Callable[..., Any]] = {}
 
     async def unary(
         self,
@@ -59,9 +60,7 @@ class Caller:
 
         Raises Unavailable, Rejected, AccessDenied, or ProtocolViolation for a reply that is no protobuf.
         """
-        multicallable = self._channel.unary_unary(
-            method, request_serializer=_encode, response_deserializer=_decoder(reply)
-        )
+        multicallable = self._callable(method, reply)
         usual = self._options.long_deadline if waits else self._options.deadline
         seconds = usual if deadline is None else deadline
 
@@ -90,14 +89,14 @@ class Caller:
         item: type[Reply],
         *,
         doing: str,
-        acceptable: Callable[[bytes], bool] = lambda _raw: True,
+        parsed: Callable[[bytes], bytes | None] = lambda raw: raw,
     ) -> Subscription[Reply]:
         """One request, a stream of replies. The call starts when the result is entered.
 
-        `acceptable` judges a message's bytes before they are parsed; the others come as Undecodable.
+        `parsed` says what of a message's bytes is parsed; with None, the message comes as Undecodable.
         """
         multicallable = self._channel.unary_stream(
-            method, request_serializer=_encode, response_deserializer=_decoder(item, acceptable)
+            method, request_serializer=_encode, response_deserializer=_decoder(item, parsed)
         )
         return Subscription(lambda: multicallable(request), doing=doing, peer=self._peer)
 
@@ -107,6 +106,16 @@ class Caller:
             method, request_serializer=_encode, response_deserializer=_decoder(item)
         )
         return Conversation(multicallable, doing=doing, peer=self._peer, deadline=self._options.deadline)
+
+    def _callable(self, method: str, reply: type[Message]) -> Callable[..., Any]:
+        """Made once for each method: a node's answers are thousands of calls."""
+        found = self._callables.get((method, reply))
+        if found is None:
+            found = self._channel.unary_unary(
+                method, request_serializer=_encode, response_deserializer=_decoder(reply)
+            )
+            self._callables[method, reply] = found
+        return found
 
     async def _repeated(self, attempt: Callable[[], Awaitable[Reply | Undecodable]]) -> Reply | Undecodable:
         attempts = tenacity.AsyncRetrying(
@@ -221,13 +230,14 @@ def _encode(message: Message) -> bytes:
 
 
 def _decoder(
-    kind: type[Reply], acceptable: Callable[[bytes], bool] = lambda _raw: True
+    kind: type[Reply], parsed: Callable[[bytes], bytes | None] = lambda raw: raw
 ) -> Callable[[bytes], Reply | Undecodable]:
     """Never raises: an exception in a decoder would end a stream, and be logged by gRPC."""
 
     def decode(raw: bytes) -> Reply | Undecodable:
         try:
-            return kind.FromString(raw) if acceptable(raw) else Undecodable(raw)
+            wanted = parsed(raw)
+            return Undecodable(raw) if wanted is None else kind.FromString(wanted)
         except DecodeError:
             return Undecodable(raw)
 

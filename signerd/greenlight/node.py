@@ -10,9 +10,10 @@ from typing import Self
 import grpc.aio
 
 from signerd.greenlight import endpoint as endpoints
-from signerd.greenlight import peer_certificate, transport, wire_scan
+from signerd.greenlight import peer_certificate, transport
 from signerd.greenlight.calls import Caller, Subscription
 from signerd.greenlight.endpoint import Endpoint
+from signerd.greenlight.known_entries import KnownEntries
 from signerd.greenlight.pb import greenlight_pb2
 from signerd.greenlight.transport import MIB, ClientOptions, Identity
 
@@ -21,10 +22,6 @@ MESSAGE_LIMIT = 64 * MIB
 
 MOST_ENTRIES = 100_000
 """State entries and pending requests in one message; ten thousand channels have some twenty thousand."""
-
-_REPEATED = frozenset(
-    greenlight_pb2.HsmRequest.DESCRIPTOR.fields_by_name[name].number for name in ("signer_state", "requests")
-)
 
 HOSTED_DOMAIN = "blckstrm"
 
@@ -79,14 +76,18 @@ class NodeClient:
         if self._channel is not None:
             await self._channel.close()
 
-    def requests(self) -> HsmRequests:
-        """The node's requests: those still unanswered first, then new ones. Enter it, then iterate."""
+    def requests(self, known: KnownEntries | None = None) -> HsmRequests:
+        """The node's requests: those still unanswered first, then new ones. Enter it, then iterate.
+
+        State entries that are `known` are left out of them.
+        """
+        known = known or KnownEntries()
         return self._calls.subscription(
             "/greenlight.Node/StreamHsmRequests",
             greenlight_pb2.Empty(),
             greenlight_pb2.HsmRequest,
             doing="take the node's requests",
-            acceptable=lambda raw: wire_scan.has_at_most(raw, _REPEATED, MOST_ENTRIES),
+            parsed=lambda raw: known.left_out(raw, MOST_ENTRIES),
         )
 
     async def respond(self, response: greenlight_pb2.HsmResponse, *, deadline: float | None = None) -> None:

@@ -14,10 +14,12 @@ def signing_request(message: greenlight_pb2.HsmRequest) -> SigningRequest:
         id=message.request_id,
         raw=message.raw,
         context=_context(message.context) if message.HasField("context") else None,
-        entries=tuple(Entry(e.key, e.version, e.value, e.signature) for e in message.signer_state),
+        entries=tuple([Entry(e.key, e.version, e.value, e.signature) for e in message.signer_state]),
         pending=tuple(
-            PendingRequest(p.uri, p.request, p.signature, p.pubkey, p.timestamp, p.rune)
-            for p in message.requests
+            [
+                PendingRequest(p.uri, p.request, p.signature, p.pubkey, p.timestamp, p.rune)
+                for p in message.requests
+            ]
         ),
     )
 

@@ -5,39 +5,35 @@ from __future__ import annotations
 _VARINT, _FIXED64, _DELIMITED, _FIXED32 = 0, 1, 2, 5
 
 
-def has_at_most(raw: bytes, fields: frozenset[int], limit: int) -> bool:
-    """Whether the message has at most `limit` top-level entries of these field numbers, in all.
+def field(raw: bytes, position: int) -> tuple[int, int, int]:
+    """The field that starts here: its number, and where its content starts and ends.
 
-    Stops counting where the limit is passed, or the bytes are no protobuf (then parsing them fails anyway).
+    What has no length, a group, is a field 0 up to the last byte, and so is what cannot be read.
     """
-    position, count, end = 0, 0, len(raw)
-    while position < end:
-        key, position = _varint(raw, position)
-        kind = key & 7
-        if kind == _DELIMITED:
-            length, position = _varint(raw, position)
-            position += length
-        elif kind == _VARINT:
-            _, position = _varint(raw, position)
-        elif kind in (_FIXED64, _FIXED32):
-            position += 8 if kind == _FIXED64 else 4
-        else:
-            return True
-        if key >> 3 in fields:
-            count += 1
-            if count > limit:
-                return False
-    return True
+    size = len(raw)
+    key, position = varint(raw, position)
+    kind, body = key & 7, position
+    if kind == _DELIMITED:
+        length, body = varint(raw, position)
+        end = body + length
+    elif kind == _VARINT:
+        _, end = varint(raw, position)
+    elif kind in (_FIXED64, _FIXED32):
+        end = position + (8 if kind == _FIXED64 else 4)
+    else:
+        return 0, body, size
+    return key >> 3, body, min(end, size)
 
 
-def _varint(raw: bytes, position: int) -> tuple[int, int]:
-    value, shift = 0, 0
-    while position < len(raw) and shift < 70:
+def varint(raw: bytes, position: int) -> tuple[int, int]:
+    """The number that starts here, and where it ends."""
+    value, shift, end = 0, 0, len(raw)
+    while position < end and shift < 70:
         byte = raw[position]
         position += 1
-        value |= (byte & 0x7F) << shift
         if byte < 0x80:
-            return value, position
+            return value | byte << shift, position
+        value |= (byte & 0x7F) << shift
         shift += 7
     # Cut short or too long: nothing after it can be read.
-    return value, len(raw)
+    return value, end

@@ -46,6 +46,17 @@ class StateStartedAnew(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StoreOpened(Event):
+    """What is remembered. `highest_channel` is what `signerd new-store` asks for if the store gets lost."""
+
+    NAME = "store-opened"
+    LEVEL = "info"
+    path: str
+    channels: int
+    highest_channel: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryNotLocked(Event):
     NAME = "memory-not-locked"
     LEVEL = "warning"

@@ -38,6 +38,15 @@ MIGRATIONS = (
     CREATE TABLE foreign_channel (id BLOB PRIMARY KEY) WITHOUT ROWID, STRICT;
     CREATE TABLE node (id INTEGER PRIMARY KEY CHECK (id = 0), state BLOB NOT NULL) STRICT;
     """,
+    # 3: which store this is, whose, and how often it was opened and closed.
+    """
+    CREATE TABLE lineage (
+        id      INTEGER PRIMARY KEY CHECK (id = 0),
+        name    BLOB NOT NULL CHECK (length(name) = 16),
+        node_id BLOB NOT NULL CHECK (length(node_id) = 33),
+        uses    INTEGER NOT NULL
+    ) STRICT;
+    """,
 )
 VERSION = len(MIGRATIONS)
 

@@ -15,6 +15,7 @@ from signerd.core.state.node import ApprovedPayment, NodeState
 from signerd.core.tx.transaction import Outpoint
 from signerd.errors import StateError
 from signerd.store import schema
+from signerd.store.mark import Mark
 from signerd.units import UnixTime
 
 PRUNE_SECONDS = 60
@@ -34,6 +35,9 @@ class StateDb:
         except (sqlite3.Error, OSError) as error:
             raise self._failed(error) from error
         self._node = self._load_node()
+        # Counting them takes longer, the more there are: done once, and then kept up with.
+        self._channels = self._count("channel")
+        self._foreign = self._count("foreign_channel")
         self._pruned = UnixTime(-PRUNE_SECONDS)
 
     def __enter__(self) -> Self:
@@ -70,8 +74,23 @@ class StateDb:
     @property
     def channel_count(self) -> int:
         """How many channels are known, forgotten ones that must stay known with them."""
-        row = self._one("SELECT count(*) FROM channel", ())
-        return 0 if row is None else int(row[0])
+        return self._channels
+
+    @property
+    def highest_channel(self) -> int:
+        """The highest database id of a channel, forgotten and foreign ones with them; 0 before the first."""
+        row = self._one(
+            "SELECT max(substr(id, -8)) "
+            "FROM (SELECT id FROM channel UNION ALL SELECT id FROM foreign_channel)",
+            (),
+        )
+        known = int.from_bytes(row[0], "big") if row and row[0] else 0
+        return max(known, self._node.forgotten_dbid)
+
+    @property
+    def writes(self) -> int:
+        """How many rows were written since it was opened."""
+        return self._connection.total_changes
 
     def channel_funded_by(self, outpoint: Outpoint) -> ChannelId | None:
         """The channel that an output carries, None for any other output."""
@@ -80,13 +99,14 @@ class StateDb:
 
     def is_foreign(self, channel_id: ChannelId) -> bool:
         """Whether another signer has made this channel, and we do not know its state."""
+        if not self._foreign:
+            return False
         return self._one("SELECT 1 FROM foreign_channel WHERE id = ?", (_key(channel_id),)) is not None
 
     @property
     def foreign_count(self) -> int:
         """How many such channels are known."""
-        row = self._one("SELECT count(*) FROM foreign_channel", ())
-        return 0 if row is None else int(row[0])
+        return self._foreign
 
     def payment(self, payment_hash: bytes) -> ApprovedPayment | None:
         """An approval, expired or not."""
@@ -113,20 +133,39 @@ class StateDb:
         row = self._one("SELECT timestamp FROM approval_floor WHERE id = 0", ())
         return UnixTime(0 if row is None else row[0])
 
+    @property
+    def mark(self) -> Mark | None:
+        """By what this store is known again; None if it never was in use."""
+        row = self._one("SELECT name, node_id, uses FROM lineage WHERE id = 0", ())
+        return None if row is None else Mark(*row)
+
     # What is remembered; on disk when these return
+
+    def set_mark(self, mark: Mark) -> None:
+        """Remember by what this store is known again."""
+        try:
+            with self._connection:
+                self._connection.execute(
+                    "INSERT OR REPLACE INTO lineage VALUES (0, ?, ?, ?)",
+                    (mark.name, mark.node_id, mark.uses),
+                )
+        except sqlite3.Error as error:
+            raise self._failed(error) from error
 
     def commit(self, changes: Changes) -> None:
         """All of it or nothing."""
+        channels, foreign = self._channels, self._foreign
         try:
             with self._connection:
                 for channel_id, channel in changes.channels.items():
-                    self._write_channel(channel_id, channel)
+                    channels += self._write_channel(channel_id, channel)
                 for payment_hash, payment in changes.payments.items():
                     self._write_payment(payment_hash, payment)
-                self._connection.executemany(
-                    "INSERT OR IGNORE INTO foreign_channel VALUES (?)",
-                    [(_key(channel_id),) for channel_id in changes.foreign],
-                )
+                if changes.foreign:
+                    foreign += self._connection.executemany(
+                        "INSERT OR IGNORE INTO foreign_channel VALUES (?)",
+                        [(_key(channel_id),) for channel_id in changes.foreign],
+                    ).rowcount
                 if changes.node is not None:
                     self._connection.execute(
                         "INSERT OR REPLACE INTO node VALUES (0, ?)", (codec.encode(changes.node),)
@@ -134,6 +173,7 @@ class StateDb:
         except sqlite3.Error as error:
             raise self._failed(error) from error
         # Memory follows the disk, never the other way round.
+        self._channels, self._foreign = channels, foreign
         for channel_id, channel in changes.channels.items():
             if channel is None:
                 self._cache.pop(channel_id, None)
@@ -174,18 +214,22 @@ class StateDb:
         self._connection.execute("DELETE FROM approval WHERE expires < ?", (now,))
         self._pruned = now
 
-    def _write_channel(self, channel_id: ChannelId, channel: ChannelState | None) -> None:
+    def _write_channel(self, channel_id: ChannelId, channel: ChannelState | None) -> int:
+        """By how many channels there are more."""
         key = _key(channel_id)
         if channel is None:
-            self._connection.execute("DELETE FROM channel WHERE id = ?", (key,))
-            return
-        self._connection.execute("INSERT OR REPLACE INTO channel VALUES (?, ?)", (key, codec.encode(channel)))
+            return -self._connection.execute("DELETE FROM channel WHERE id = ?", (key,)).rowcount
+        state = codec.encode(channel)
+        updated = self._connection.execute("UPDATE channel SET state = ? WHERE id = ?", (state, key)).rowcount
+        if not updated:
+            self._connection.execute("INSERT INTO channel VALUES (?, ?)", (key, state))
         known = self._cache.get(channel_id)
         if known is None or known.fundings != channel.fundings:
             self._connection.executemany(
                 "INSERT OR REPLACE INTO funding VALUES (?, ?)",
                 [(funding.outpoint.serialize(), key) for funding in channel.fundings],
             )
+        return 1 - updated
 
     def _write_payment(self, payment_hash: bytes, payment: ApprovedPayment | None) -> None:
         if payment is None:
@@ -194,6 +238,10 @@ class StateDb:
         # Amounts are unsigned 64-bit numbers, SQLite's integers are signed.
         row = (payment_hash, payment.invoice_hash, str(payment.amount_msat), payment.expires)
         self._connection.execute("INSERT OR REPLACE INTO payment VALUES (?, ?, ?, ?)", row)
+
+    def _count(self, table: str) -> int:
+        row = self._one(f"SELECT count(*) FROM {table}", ())  # noqa: S608 (a name of ours)
+        return 0 if row is None else int(row[0])
 
     def _load_node(self) -> NodeState:
         row = self._one("SELECT state FROM node WHERE id = 0", ())

@@ -4,7 +4,30 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-MEASURES = ("start", "schedule", "approvals", "ecdh", "memory", "trouble", "decrypt", "imports")
+MEASURES = (
+    "start",
+    "schedule",
+    "approvals",
+    "ecdh",
+    "memory",
+    "signing",
+    "growth",
+    "trouble",
+    "decrypt",
+    "imports",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """How many `channels` a state holds, and how much is asked of it.
+
+    `requests` of each simple kind; `commitments` are pairs of HTLCs and how often both sides get a new one.
+    """
+
+    channels: int
+    requests: int
+    commitments: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +41,10 @@ class Plan:
     ecdh_serial: int
     ecdh_queued: int
     outstanding: int
+    sizes: tuple[Size, ...]
+    most_channels: int
+    growth_requests: int
+    share_rounds: int
     idle_seconds: float
     settle_seconds: float
     window_seconds: float
@@ -37,6 +64,15 @@ FULL = Plan(
     ecdh_serial=1000,
     ecdh_queued=2000,
     outstanding=64,
+    sizes=(
+        Size(channels=0, requests=500),
+        Size(channels=2, requests=300, commitments=((0, 100), (30, 50), (483, 10))),
+        Size(channels=100, requests=100, commitments=((0, 50), (30, 30), (483, 5))),
+        Size(channels=1000, requests=20, commitments=((0, 10), (30, 10), (483, 3))),
+    ),
+    most_channels=10_000,
+    growth_requests=1000,
+    share_rounds=7,
     idle_seconds=5,
     settle_seconds=10,
     window_seconds=20,
@@ -54,6 +90,14 @@ QUICK = Plan(
     ecdh_serial=300,
     ecdh_queued=600,
     outstanding=64,
+    sizes=(
+        Size(channels=0, requests=100),
+        Size(channels=2, requests=100, commitments=((0, 20), (30, 20), (483, 3))),
+        Size(channels=1000, requests=10, commitments=((0, 5), (30, 5), (483, 2))),
+    ),
+    most_channels=2000,
+    growth_requests=200,
+    share_rounds=3,
     idle_seconds=5,
     settle_seconds=10,
     window_seconds=10,

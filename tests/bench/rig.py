@@ -131,6 +131,10 @@ class Rig:
                     await signer.attached()
             yield rig
 
+    async def another(self, contender: Contender, seed: int) -> Contender:
+        """The same signer for a node of its own."""
+        return await _contender(contender.name, contender.python, seed, self.directory, self.greenlight)
+
     @contextlib.asynccontextmanager
     async def running(self, contender: Contender) -> AsyncIterator[Running]:
         """A process of this signer; on leaving it is told to stop, and its node is stopped."""
@@ -173,7 +177,7 @@ async def _contender(
     name: str, python: Path, seed: int, directory: Path, greenlight: LocalGreenlight
 ) -> Contender:
     device = await registered(greenlight, seed)
-    home = directory / name
+    home = directory / f"{name}-{seed}"
     home.mkdir(mode=0o700)
     credentials = Credentials(
         device.identity.chain, device.identity.key, greenlight.ca_path.read_bytes(), device.rune

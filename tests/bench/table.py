@@ -74,6 +74,10 @@ def share_of_peer(share: float) -> Judge:
     return lambda ours, peer: None if peer is None else ours >= share * peer
 
 
+def times_peer(factor: float) -> Judge:
+    return lambda ours, peer: None if peer is None else ours >= factor * peer
+
+
 def more_than_peer(ours: float, peer: float | None) -> bool | None:
     return None if peer is None else ours > peer
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -51,6 +52,19 @@ def test_a_wrong_command_line_leaves_with_64(signerd, arguments, says):
 
 def test_says_its_version(signerd):
     assert signerd.run("--version").out.startswith("signerd 0.")
+
+
+def test_an_error_that_nobody_reads_still_has_its_code(signerd):
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "signerd", "nope"], env=environment(signerd.home), stderr=write,
+            stdout=subprocess.DEVNULL, timeout=30, check=False, cwd=REPOSITORY,
+        )  # fmt: skip
+    finally:
+        os.close(write)
+    assert done.returncode == ExitCode.USAGE
 
 
 def test_a_closed_pipe_gets_no_complaint(signerd):

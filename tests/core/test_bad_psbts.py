@@ -110,7 +110,7 @@ def test_refuses_a_psbt_of_another_transaction(good):
 
 
 def test_what_a_psbt_need_not_say_may_be_missing_and_changes_no_signature(good):
-    for number in (*COMPOSED, 21, SPLICE):
+    for number in (*COMPOSED, 21):
         spend = Spend.of(good[number])
         bare = spend.with_map(spend.ours, lambda item: Map())
         answer = spend.request.witness.copy().ask(bare.asked())
@@ -119,7 +119,7 @@ def test_what_a_psbt_need_not_say_may_be_missing_and_changes_no_signature(good):
 
 
 def test_refuses_a_psbt_that_does_not_say_what_is_spent_where_only_it_can(good):
-    for number in (*SWEEPS, WITHDRAWAL, ANCHOR, MINGLE):
+    for number in (*SWEEPS, WITHDRAWAL, ANCHOR, MINGLE, SPLICE):
         spend = Spend.of(good[number])
         bare = spend.with_map(spend.ours, lambda item: Map())
         assert bare.refusal().rule in ("psbt-spent-output", "onchain-utxo-missing")

@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 
 from signerd.core import handlers, startup
 from signerd.core.keys.node import NodeKeys
+from signerd.core.policy import permissions
 from signerd.core.requests import Context, Refusal, Signed, SigningRequest
 from signerd.core.signer import Signer
 from signerd.core.state.book import MemoryBook
+from signerd.core.tx.signing import Dialect
 from signerd.core.wire import codec, names
 from signerd.units import NETWORKS, Secret, UnixTime
 
@@ -103,13 +105,23 @@ def test_refuses_an_init_that_is_not_for_this_signer(change, rule):
     assert rule == outcome.rule
 
 
-@pytest.mark.parametrize("number", sorted(set(names.NAMES) - handlers.ANSWERED - {23}))
-def test_every_other_message_is_refused_with_its_name(number):
+def test_every_message_that_has_a_name_is_answered_to_some_node():
+    assert set(names.NAMES) == handlers.ANSWERED
+
+
+@pytest.mark.parametrize("number", sorted(permissions.UNSPOKEN[Dialect.HOSTED]))
+def test_every_message_that_no_hosted_node_sends_is_refused_with_its_name(number):
     signer = Signer(NodeKeys.derive(Secret(bytes(32))), "regtest")
     outcome = signer.handle(SigningRequest(1, number.to_bytes(2, "big") + bytes(40)), MemoryBook(), NOW)
     assert isinstance(outcome, Refusal)
     assert outcome.rule == "unsupported-message"
     assert f"{names.NAMES[number]} (type {number})" in outcome.reason
+
+
+def test_dev_preinit_is_taken_from_a_plain_node_and_nothing_is_sent():
+    signer = Signer(NodeKeys.derive(Secret(bytes(32))), "regtest", Dialect.CORE_LIGHTNING)
+    outcome = signer.handle(SigningRequest(1, bytes.fromhex("0063")), MemoryBook(), NOW)
+    assert outcome == Signed(b"")
 
 
 @given(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import subprocess
 import sys
+
+import pytest
 
 from signerd.daemon import hardening
 
@@ -79,3 +82,26 @@ def test_a_process_that_gave_its_code_back_goes_on():
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=True
     )
     assert done.stdout == "0279be66\n"
+
+
+@pytest.mark.parametrize(("call", "heaps"), [("", 5), ("hardening.share_one_heap()", 1)])
+def test_threads_share_one_heap(call, heaps):
+    script = (
+        "import ctypes, threading\n"
+        "from signerd.daemon import hardening\n"
+        f"{call}\n"
+        "libc, together = ctypes.CDLL(None), threading.Barrier(5)\n"
+        "libc.malloc.restype = ctypes.c_void_p\n"
+        "def work():\n"
+        "    libc.malloc(1000); together.wait(); together.wait()\n"
+        "for _ in range(4): threading.Thread(target=work).start()\n"
+        "together.wait()\n"
+        "libc.malloc_info(0, ctypes.c_void_p.in_dll(libc, 'stdout'))\n"
+        "together.wait()\n"
+    )
+    if not hasattr(ctypes.CDLL(None), "malloc_info"):
+        pytest.skip("another C library")
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=True
+    )
+    assert done.stdout.count("<heap nr=") == heaps

@@ -10,13 +10,19 @@ from signerd.core import device_pairing, pairing
 from signerd.core.keys import p256
 from signerd.core.keys.node import NodeKeys
 from signerd.core.pairing import Approved, Denied, PairingApproval, PairingPolicy, PairingRule
+from signerd.core.requests import Refusal, Signed, SigningRequest
 from signerd.core.runes import rune
 from signerd.core.signer import Signer
+from signerd.core.state.book import Book
+from signerd.core.wire import codec
+from signerd.core.wire.channel import NewChannel
+from signerd.core.wire.session import Ping
 from signerd.daemon.signing_service import SigningService
 from signerd.errors import StateError
 from signerd.store.state_db import StateDb
 from signerd.units import Secret, UnixTime
 
+PING = codec.encode(Ping(7, "hello"))
 KEYS = NodeKeys.derive(Secret(bytes(32)))
 KEY, APPROVER = (ec.derive_private_key(n, ec.SECP256R1()) for n in (7, 8))
 RUNE = rune.create(KEYS.rune_secret, [f"pubkey={p256.public_bytes(APPROVER).hex()}"]).to_base64()
@@ -95,3 +101,31 @@ def test_what_cannot_be_remembered_is_not_approved(tmp_path):
             service.decide_pairing(approval)
         store._connection.execute("PRAGMA query_only = OFF")
         assert isinstance(service.decide_pairing(approval), Approved)
+
+
+class Stumbling(Signer):
+    """A signer with a bug."""
+
+    def handle(self, request: SigningRequest, book: Book, now: UnixTime) -> Signed | Refusal:
+        if request.id == 13:
+            raise KeyError("what only we may know")
+        return super().handle(request, book, now)
+
+
+def test_a_bug_refuses_one_request_and_tells_its_place_and_nothing_more(tmp_path):
+    with StateDb(tmp_path / "db") as store:
+        service = SigningService(Stumbling(KEYS, "regtest"), PairingPolicy(), store, FakeClock())
+        outcome = service.answer(SigningRequest(13, PING))
+        assert isinstance(outcome, Refusal)
+        assert outcome.rule == "internal-error"
+        assert "KeyError at signing_service:" in outcome.reason
+        assert "test_signing_service:" in outcome.reason
+        assert "only we may know" not in outcome.reason
+        assert isinstance(service.answer(SigningRequest(14, PING)), Signed)
+
+
+def test_a_store_that_fails_is_no_bug(tmp_path):
+    with StateDb(tmp_path / "db") as store:
+        service = service_of(store, FakeClock())
+    with pytest.raises(StateError):
+        service.answer(SigningRequest(1, codec.encode(NewChannel(bytes(KEYS.node_id), 1))))

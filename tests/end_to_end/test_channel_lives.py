@@ -20,15 +20,18 @@ from helpers.world import NODE_ID, WORDS, Daemon, World, world
 from signerd.core.keys import mnemonic
 from signerd.core.keys.node import NodeKeys
 from signerd.core.wire.composites import Side
-from signerd.dev import control, player, random_life, show
+from signerd.dev import control, offers, player, random_life, show
 from signerd.dev.chain import Chain
 from signerd.dev.channel import Terms
 from signerd.dev.choices import Dice
 from signerd.dev.control import Control
 from signerd.dev.faults import Fault
 from signerd.dev.lifecycle import Life
-from signerd.dev.node import HostedNode
+from signerd.dev.node import HostedNode, RequestRefused
+from signerd.dev.offers import Asked
+from signerd.dev.splicing import Move
 from signerd.dev.steps import Step, Steps
+from signerd.dev.sweeping import Manner
 from signerd.errors import Rejected
 
 KEYS = NodeKeys.derive(mnemonic.node_secret(mnemonic.check(WORDS)))
@@ -39,10 +42,12 @@ Death = Literal["before", "after"]
 
 
 def short_life(life: Life) -> Steps[None]:
-    """Every change of state in few messages: both openings, HTLCs, a fee, all four ends."""
+    """Every change of state in few messages: the openings, approvals, HTLCs, a fee, all four ends."""
     for end, funder in zip(("mutual", "ours", "theirs", "cheat"), itertools.cycle(Side)):
         push = 0 if funder is Side.LOCAL else 500_000_000
-        channel = yield from life.open(Terms(funder=funder, push_msat=push))
+        channel = yield from life.open(Terms(funder=funder, push_msat=push, dual=end == "theirs"))
+        asked = Asked(preimage=life.world.dice.fresh(), amount_msat=5_000_000)
+        yield from offers.approve(life.world, channel.peer, asked)
         life.offer(channel, Side.LOCAL, 5_000_000)
         channel.updates.change_feerate(1200)
         yield from life.agree(channel)
@@ -56,7 +61,7 @@ def short_life(life: Life) -> Steps[None]:
         else:
             life.peer_closes(channel, revoked)
         if channel.published:
-            yield from life.sweep(channel)
+            yield from life.sweep(channel, Manner(older=end == "theirs"))
         yield from life.forget(channel)
 
 
@@ -161,16 +166,44 @@ async def test_random_lives_are_signed_for(tmp_path):
     async with world(tmp_path) as w:
         await w.make_node()
         node = await w.greenlight.schedule(NODE_ID)
+
+        def life_of(number: int, now: int) -> tuple[Life, Steps[Any]]:
+            seed = bytes([number])
+            life = Life(player.account_of(node), seed=seed, now=now, first_dbid=1 + 10 * number)
+            return life, random_life.live(life, Dice(seed), moves=20)
+
         async with w.daemon():
-            for number in range(5):
-                seed = bytes([number])
-                now = int(time.time())
-                life = Life(player.account_of(node), seed=seed, now=now, first_dbid=1 + number)
-                steps = random_life.live(life, Dice(seed), moves=20)
+            for number in range(4):
+                life, steps = life_of(number, int(time.time()))
                 async with asyncio.timeout(SECONDS):
                     await player.play(node, steps)
                 assert verify_all(life.world.chain)
+        # And one that is interrupted.
+        now, fates = int(time.time()), {20: "before", 40: "after"}
+        life, steps = life_of(4, now)
+        async with Mortal(w, node, now, fates.get) as mortal:
+            await player.play_to(mortal, steps)
+        assert mortal.deaths == len(fates)
+        assert verify_all(life.world.chain)
         assert not len(node.wrong_answers)
+
+
+@asynchronous
+async def test_a_hosted_nodes_splices_are_refused_and_its_channel_goes_on(tmp_path):
+    async with world(tmp_path) as w:
+        await w.make_node()
+        node = await w.greenlight.schedule(NODE_ID)
+        life = Life(player.account_of(node), seed=b"a", now=int(time.time()))
+        async with w.daemon(), asyncio.timeout(SECONDS):
+            channel = await player.play(node, life.open(Terms(funder=Side.REMOTE, push_msat=500_000_000)))
+            rules = ((Side.LOCAL, "unsupported-message"), (Side.REMOTE, "channel-setup-changed"))
+            for count, (by, rule) in enumerate(rules, start=1):
+                with pytest.raises(RequestRefused, match=rule):
+                    await player.play(node, life.splice(channel, Move(by=by, amount_sat=-50_000)))
+                assert len(node.rejections) == count
+            await player.play(node, life.pay(channel, 20_000_000))
+            await player.play(node, life.close(channel))
+        assert verify_all(life.world.chain)
 
 
 @asynchronous
@@ -211,15 +244,20 @@ async def test_channels_are_driven_by_hand(tmp_path):
             assert (await ctl("channel-invoice", amount_msat=1000))["invoice"].startswith("lnbcrt10n1")
             assert (await ctl("channel-htlc", amount_msat=5_000_000, by="peer", count=3))["htlcs"] == 3
             await ctl("channel-feerate", feerate_per_kw=2000)
+            offered = await ctl("channel-pay", amount_msat=1_000_000, offer=True)
+            assert offered["theirs_msat"] - paid["theirs_msat"] == 1_000_000 - 1000
             closed = await ctl("channel-close")
             assert (closed["status"], closed["htlcs"]) == ("closed mutually", 0)
+            for kind in ("p2tr", "p2wpkh", "p2sh-p2wpkh"):
+                assert (await ctl("withdraw", amount_sat=50_000, kind=kind))["requests"] == 1
             await ctl("channel-forget")
             for command, arguments, status in (
                 ("channel-force-close", {"by": "us"}, "force-closed by us"),
                 ("channel-force-close", {"by": "peer"}, "force-closed by the peer"),
                 ("channel-cheat", {}, "the peer cheats"),
             ):
-                number = (await ctl("channel-open", funder="peer", push_msat=400_000_000))["channel"]
+                opened = await ctl("channel-open", dual=True, type="zeroconf")
+                number = opened["channel"]
                 await ctl("channel-htlc", amount_msat=5_000_000, channel=number)
                 assert (await ctl(command, channel=number, **arguments))["status"] == status
                 swept = await ctl("channel-sweep", channel=number)
@@ -231,6 +269,7 @@ async def test_channels_are_driven_by_hand(tmp_path):
                 ("channel-pay", {"amount_msat": 1}),
                 ("channel-open", {"type": "legacy"}),
                 ("channel-open", {"value_sat": 1}),
+                ("withdraw", {"amount_sat": 1}),
             ):
                 with pytest.raises(Rejected):
                     await ctl(command, **arguments)

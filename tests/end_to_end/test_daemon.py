@@ -15,9 +15,13 @@ from helpers.world import NODE_ID, world
 from signerd.core import csr
 from signerd.core.keys import p256
 from signerd.core.keys.node import NodeKeys
+from signerd.dev import verify
 from signerd.dev.certificates import Authority
 from signerd.dev.faults import Fault
+from signerd.dev.ledger import Entry
 from signerd.dev.node import RequestRefused
+from signerd.dev.player import context_of
+from signerd.dev.steps import CHANNELD, Context
 from signerd.greenlight.credentials import Credentials
 from signerd.greenlight.pb import scheduler_pb2
 from signerd.units import Secret
@@ -71,6 +75,30 @@ async def test_says_at_start_what_it_does_not_check_and_in_each_refusal_why(tmp_
 
 
 @asynchronous
+async def test_does_not_start_without_the_store_that_it_had_until_a_new_one_is_made(tmp_path):
+    async with world(tmp_path) as w:
+        await w.make_node()
+        async with w.daemon() as daemon:
+            opened = await daemon.said("store-opened")
+            assert (opened["channels"], opened["highest_channel"]) == (0, 0)
+            await daemon.said("scheduler-stream-open")
+            await daemon.stop()
+        for part in w.data_dir.glob("signerd.db*"):
+            if not part.name.endswith(".last"):
+                part.unlink()
+        async with w.daemon() as daemon:
+            failed = await daemon.said("failed")
+            assert "is gone" in failed["reason"]
+            assert "signerd new-store" in failed["hint"]
+            assert await daemon.ended() == 65
+        made = await w.signerd("new-store", "--highest-channel", "4")
+        assert made.code == 0
+        async with w.daemon() as daemon:
+            assert (await daemon.said("store-opened"))["highest_channel"] == 4
+            assert not any(entry["event"] == "state-started-anew" for entry in daemon.entries)
+
+
+@asynchronous
 async def test_malformed_requests_are_answered_with_an_error_and_the_stream_goes_on(tmp_path):
     async with world(tmp_path) as w:
         await w.make_node()
@@ -88,6 +116,33 @@ async def test_malformed_requests_are_answered_with_an_error_and_the_stream_goes
             assert len(await node.examine()) == 9
             assert w.greenlight.calls.counts()["StreamHsmRequests"] == 1
             assert await daemon.stop() is not None
+
+
+@asynchronous
+async def test_state_entries_count_as_examined_only_once_a_request_with_them_is_answered(tmp_path):
+    unfit, fit = b"{}", b'{"invoices":[],"issued_invoices":[],"preimages":[],"dbid_high_water_mark":0}'
+    ecdh = verify.ECDH.to_bytes(2, "big") + NODE_ID
+    channel = NODE_ID + NODE_ID + (5).to_bytes(8, "little")
+    point, context = bytes.fromhex("00120000000000000000"), Context(NODE_ID, 5, CHANNELD)
+    async with world(tmp_path) as w:
+        await w.make_node()
+        async with w.daemon():
+            node = await w.greenlight.schedule(NODE_ID)
+            node.sends_whole_state = True
+            node.state.merge([Entry("nodestates/x", 1, unfit, b""), Entry("nodes/y", 1, b"{}", b"")])
+            for _ in range(3):
+                with pytest.raises(RequestRefused, match="malformed: the state entry 'nodestates/x'"):
+                    await node.ask(ecdh)
+            node.state.merge([Entry("nodestates/x", 2, fit, b"")])
+            for _ in range(3):
+                await node.ask(ecdh)
+            node.state.merge([Entry(f"channels/{channel.hex()}", 1, b'{"channel_setup":{}}', b"")])
+            for _ in range(3):
+                with pytest.raises(RequestRefused, match="channel-foreign"):
+                    await node.ask(point, context=context_of(context))
+            await node.ask(ecdh)
+            with pytest.raises(RequestRefused, match="channel-foreign"):
+                await node.ask(point, context=context_of(context))
 
 
 @asynchronous

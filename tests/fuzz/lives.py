@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from helpers import vectors
+from helpers import plain_nodes, vectors
 
 from fuzz.witness import Witness
 from signerd.core.keys import secp256k1
@@ -21,7 +21,7 @@ from signerd.core.signer import Signer
 from signerd.core.tx.signing import Dialect
 from signerd.core.wire import channel, codec, identity, payments, sweep
 from signerd.greenlight.pb import greenlight_pb2
-from signerd.units import Network, Secret, UnixTime
+from signerd.units import Secret, UnixTime
 
 PREAPPROVE_INVOICE = (38).to_bytes(2, "big")
 WILL_FUND_OFFER = 64
@@ -37,13 +37,10 @@ class Life:
     witnesses: list[Witness] = field(repr=False)
 
     @classmethod
-    def of(
-        cls, name: str, secret: str, network: Network, dialect: Dialect, requests: Sequence[SigningRequest]
-    ) -> Life:
-        raw = bytes.fromhex(secret)[:32]
-        signer = Signer(NodeKeys.derive(Secret(raw)), network, dialect)
+    def of(cls, name: str, secret: bytes, signer: Signer, requests: Sequence[SigningRequest]) -> Life:
+        """`secret` is what must never be seen: the node's, or the first half of its seed."""
         now = UnixTime(vectors.load("hsm")["made_at"])
-        return cls(name, requests, [Witness(signer, raw, now)])
+        return cls(name, requests, [Witness(signer, secret[:32], now)])
 
     def after(self, count: int) -> Witness:
         """A copy, to go on with."""
@@ -95,20 +92,23 @@ def lives() -> Sequence[Life]:
         for script in vectors.load("hsm")["cases"]:
             requests = [request_of(step) for step in script["steps"]]
             name = f"{script['script']}, {dialect.value}"
-            found.append(Life.of(name, script["seed"], script["network"], dialect, requests))
+            secret = bytes.fromhex(script["seed"])
+            signer = Signer(NodeKeys.derive(Secret(secret)), script["network"], dialect)
+            found.append(Life.of(name, secret, signer, requests))
     for run in vectors.load("cln_messages")["messages"]["lightningd"]["runs"]:
         for node in run["nodes"]:
             requests = [asked(step["raw"], step["on"]) for step in node["steps"]]
             name = f"{run['run']}-{node['node']}"
-            dialect = Dialect.CORE_LIGHTNING
-            found.append(Life.of(name, node["secret"], node["network"], dialect, requests))
+            signer = Signer(plain_nodes.keys_of(node), node["network"], Dialect.CORE_LIGHTNING)
+            found.append(Life.of(name, bytes.fromhex(node["secret"]), signer, requests))
     onchain = vectors.load("onchain")
     wallet = [asked(case["raw"], case["context"]) for case in onchain["cases"]]
     rare = _rare(found)
+    secret = bytes.fromhex(onchain["secret"])
     for dialect in Dialect:
+        signer = Signer(NodeKeys.derive(Secret(secret)), onchain["network"], dialect)
         for what, requests in (("onchain", wallet), ("rare", rare)):
-            name = f"{what}, {dialect.value}"
-            found.append(Life.of(name, onchain["secret"], onchain["network"], dialect, requests))
+            found.append(Life.of(f"{what}, {dialect.value}", secret, signer, requests))
     return found
 
 

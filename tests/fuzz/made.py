@@ -14,6 +14,7 @@ from helpers.one_channel import ANCHORS, STATIC, OneChannel, offered, received
 from fuzz.lives import Life
 from fuzz.tape import Tape
 from signerd.core.requests import Context, SigningRequest
+from signerd.core.signer import Signer
 from signerd.core.state.channel import Funding
 from signerd.core.tx.signing import Dialect
 from signerd.core.tx.transaction import Outpoint
@@ -21,7 +22,7 @@ from signerd.core.wire import channel as channel_wire
 from signerd.core.wire import codec
 from signerd.core.wire.composites import Htlc
 
-SECRET = "21" * 32
+SECRET = b"\x21" * 32
 """Of the node in `OneChannel`."""
 MOST_HTLCS = 12
 MAIN_DAEMONS = frozenset({5, 30, 34, 146})
@@ -57,7 +58,7 @@ def channels() -> Mapping[str, OneChannel]:
 def lives() -> tuple[Life, ...]:
     """Their openings."""
     return tuple(
-        Life.of(name, SECRET, channel.network, channel.dialect, _opening(channel))
+        Life.of(name, SECRET, Signer(channel.node, channel.network, channel.dialect), _opening(channel))
         for name, channel in channels().items()
     )
 

@@ -39,7 +39,7 @@ class Altered(Signer):
     """Does what a good signer does, and then something else."""
 
     def __init__(self, change) -> None:
-        super().__init__(NodeKeys.derive(Secret(bytes.fromhex(made.SECRET))), "regtest")
+        super().__init__(NodeKeys.derive(Secret(made.SECRET)), "regtest")
         self.change = change
 
     def handle(self, asked, book, now):
@@ -147,12 +147,12 @@ def test_sees_a_channel_removed_that_had_parameters():
 
 def test_sees_the_nodes_secret_unless_it_was_in_the_question():
     def change(outcome, book):
-        return replace(outcome, reply=codec.encode(identity.DeriveSecretReply(bytes.fromhex(made.SECRET))))
+        return replace(outcome, reply=codec.encode(identity.DeriveSecretReply(made.SECRET)))
 
     witness = altered(change)
     with pytest.raises(AssertionError, match="the node's secret was given away"):
         witness.ask(SigningRequest(1, codec.encode(identity.DeriveSecret(b"label"))))
-    witness.ask(SigningRequest(1, codec.encode(identity.DeriveSecret(bytes.fromhex(made.SECRET)))))
+    witness.ask(SigningRequest(1, codec.encode(identity.DeriveSecret(made.SECRET))))
 
 
 def test_sees_a_state_that_the_store_cannot_keep():

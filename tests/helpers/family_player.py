@@ -40,8 +40,8 @@ def context_of(recorded: Mapping[str, Any] | None) -> Context | None:
 class Player:
     """Remembers from request to request what the handlers want remembered."""
 
-    def __init__(self, secret: str, network: Network, dialect: Dialect) -> None:
-        self.keys = NodeKeys.derive(Secret(bytes.fromhex(secret)))
+    def __init__(self, secret: str | NodeKeys, network: Network, dialect: Dialect) -> None:
+        self.keys = NodeKeys.derive(Secret(bytes.fromhex(secret))) if isinstance(secret, str) else secret
         self.network = network
         self.dialect = dialect
         self.book = MemoryBook()
@@ -59,7 +59,7 @@ class Player:
         call = Call(self.keys, self.network, self.dialect, UnixTime(now), self.book, context)
         answer = HANDLERS[type(message)](message, call)
         self.book.apply(answer.changes)
-        return codec.encode(answer.reply)
+        return answer.raw
 
     def watch(self, raw: bytes, context: Context | None) -> None:
         """Learn of a channel from a request of another family, as far as announcements need it."""

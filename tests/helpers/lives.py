@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from signerd.core import startup
@@ -36,6 +37,14 @@ def request_of(step: Step) -> SigningRequest:
     return SigningRequest(1, step.raw, context)
 
 
+def changes_of(reply: bytes) -> Iterator[bytes]:
+    """The reply one byte longer and one shorter, and with one bit flipped in each fifth byte."""
+    yield reply + b"\x00"
+    yield reply[:-1]
+    for place in range(len(reply) % 5, len(reply), 5):
+        yield reply[:place] + bytes([reply[place] ^ 1]) + reply[place + 1 :]
+
+
 class InMemory:
     """signerd's core, called with steps. `asked` counts the message types."""
 
@@ -61,23 +70,49 @@ class InMemory:
         return outcome.reply
 
 
-class Reborn:
-    """signerd's core and store, both new for each step; each step is asked twice, as by two lives of it."""
+class Stored:
+    """signerd's core and store: a process that `restarts` says of each request whether it is another one.
 
-    def __init__(self, keys: NodeKeys, path: Path, *, now: int = NOW) -> None:
+    `restarted` counts.
+    """
+
+    def __init__(
+        self,
+        keys: NodeKeys,
+        path: Path,
+        network: Network = "regtest",
+        dialect: Dialect = Dialect.HOSTED,
+        *,
+        now: int = NOW,
+        restarts: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._keys = keys
         self._path = path
+        self._network: Network = network
+        self._dialect = dialect
         self._now = UnixTime(now)
+        self._restarts = restarts
+        self._store = StateDb(path)
+        self._signer = Signer(keys, network, dialect)
+        self.restarted = 0
 
     def __call__(self, step: Step) -> bytes:
-        first, again = self._answer(step), self._answer(step)
-        assert first == again, f"{step.name} was answered differently after a restart"
-        return first
+        reply = self._answer(step)
+        if self._restarts():
+            # As by a process that died between store and answer: the node asks the next one again.
+            self._store.close()
+            self._store = StateDb(self._path)
+            self._signer = Signer(self._keys, self._network, self._dialect)
+            self.restarted += 1
+            assert reply == self._answer(step), f"{step.name} was answered differently after a restart"
+        return reply
 
     def _answer(self, step: Step) -> bytes:
-        with StateDb(self._path) as store:
-            outcome = Signer(self._keys, "regtest").handle(request_of(step), store, self._now)
-            if isinstance(outcome, Refusal):
-                raise Refused(f"{step.name}: {outcome}")
-            store.commit(outcome.changes)
-            return outcome.reply
+        outcome = self._signer.handle(request_of(step), self._store, self._now)
+        if isinstance(outcome, Refusal):
+            raise Refused(f"{step.name}: {outcome}")
+        self._store.commit(outcome.changes)
+        return outcome.reply
+
+    def close(self) -> None:
+        self._store.close()

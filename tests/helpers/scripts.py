@@ -1,7 +1,9 @@
 """Would Bitcoin's nodes accept this? Witnesses executed, with nothing of ours between bytes and verdict.
 
-embit reads transactions and computes digests, OpenSSL verifies ECDSA; the interpreter knows the opcodes of
-Lightning's scripts, and the rules that make a witness standard (BIP 16, 65, 68, 112, 141, 143, 146, 341).
+Twice. Bitcoin Core's own interpreter (libbitcoinkernel) says whether they are valid. A second one also holds
+them to what nodes demand before they relay: embit reads transactions and computes digests, OpenSSL verifies
+ECDSA; it knows the opcodes of Lightning's scripts, and the rules that make a witness standard (BIP 16, 65,
+68, 112, 141, 143, 146, 341).
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from collections.abc import Callable
 from io import BytesIO
 from typing import Any
 
+import pbk
 from coincurve import PublicKeyXOnly
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
@@ -18,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, utils
 from embit.hashes import hash160, ripemd160
 from embit.script import Script
 from embit.transaction import SIGHASH, Transaction
+from pbk.script import PrecomputedTransactionData
 
 HALF_ORDER = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
 _PREHASHED = ec.ECDSA(utils.Prehashed(hashes.SHA256()))
@@ -33,6 +37,17 @@ def verify(raw: bytes, spent: list[tuple[int, bytes]]) -> None:
     _require(len(spent) == len(tx.vin), "inputs are missing")
     for number, (value, program) in enumerate(spent):
         _verify_input(tx, number, value, program, spent)
+    require_consensus(raw, spent)
+
+
+def require_consensus(raw: bytes, spent: list[tuple[int, bytes]]) -> None:
+    """As `verify`, by Bitcoin Core's rules for blocks and nothing else. Raises Invalid."""
+    tx = pbk.Transaction(raw)
+    outputs = [pbk.TransactionOutput(pbk.ScriptPubkey(program), value) for value, program in spent]
+    known = PrecomputedTransactionData(tx, outputs)
+    for number, (value, program) in enumerate(spent):
+        found = pbk.ScriptPubkey(program).verify(value, tx, known, number, pbk.ScriptVerificationFlags.ALL)
+        _require(found, f"Bitcoin Core's interpreter refuses the witness of input {number}")
 
 
 def _verify_input(tx: Any, number: int, value: int, program: bytes, spent: list[tuple[int, bytes]]) -> None:

@@ -9,11 +9,14 @@ from typing import Any
 
 from signerd.core.handlers import onchain
 from signerd.core.handlers.call import Call
+from signerd.core.handlers.composing import Composer
 from signerd.core.keys.channel import Basepoints
 from signerd.core.keys.node import NodeKeys
 from signerd.core.state.book import Changes, ChannelId, MemoryBook
 from signerd.core.state.channel import ChannelState, Content, Funding, Setup
+from signerd.core.state.loss import Loss
 from signerd.core.tx import psbt_fields, script
+from signerd.core.tx.commitment import Terms
 from signerd.core.tx.htlc import Htlc
 from signerd.core.tx.psbt import MAGIC
 from signerd.core.tx.psbt_map import Map, Origin
@@ -32,8 +35,8 @@ Pairs = tuple[tuple[bytes, bytes], ...]
 class Signing:
     """A signer's keys and state, fed with what else happened to its channels."""
 
-    def __init__(self, secret: bytes, network: Network, dialect: Dialect) -> None:
-        self.keys = NodeKeys.derive(Secret(secret))
+    def __init__(self, secret: bytes | NodeKeys, network: Network, dialect: Dialect) -> None:
+        self.keys = secret if isinstance(secret, NodeKeys) else NodeKeys.derive(Secret(secret))
         self.network = network
         self.dialect = dialect
         self.book = MemoryBook()
@@ -59,13 +62,37 @@ class Signing:
 
     def feed(self, message: Any, channel_id: ChannelId | None) -> None:
         """What a channel's messages change, as far as the wallet's look at it. What is refused, is not."""
-        step = {31: _set_up, 35: _validate, 37: _lock, 40: _revoke}.get(message.TYPE)
+        step = {
+            19: self._sign,
+            31: _set_up,
+            35: self._validate,
+            36: _take_revocation,
+            37: _lock,
+            40: _revoke,
+        }.get(message.TYPE)
         if step is None or channel_id is None:
             return
+        self.channel_id = channel_id
         try:
             self.put(channel_id, step(message, self.book.channel(channel_id) or ChannelState()))
         except Refused:
             return
+
+    def _sign(self, message: Any, channel: ChannelState) -> ChannelState:
+        number, point, spent = message.commit_num, message.remote_per_commitment_point, _spent(message)
+        terms = self._composer(channel).counterparty(channel.funding(spent), number, point)
+        content = _content(message, terms, offering=composites.Side.REMOTE)
+        return channel.sign_counterparty(number, point, spent, content, Loss())
+
+    def _validate(self, message: Any, channel: ChannelState) -> ChannelState:
+        number, spent = message.commit_num, _spent(message)
+        terms = self._composer(channel).holder(channel.funding(spent), number)
+        return channel.validate_holder(
+            number, spent, _content(message, terms, offering=composites.Side.LOCAL), Loss()
+        )
+
+    def _composer(self, channel: ChannelState) -> Composer:
+        return Composer(self.call.channel_keys(self.channel_id), channel.ready)
 
 
 def _set_up(message: Any, channel: ChannelState) -> ChannelState:
@@ -92,13 +119,21 @@ def _set_up(message: Any, channel: ChannelState) -> ChannelState:
     return channel.set_up(setup, funding) if channel.setup is None else channel.splice(setup, funding)
 
 
-def _validate(message: Any, channel: ChannelState) -> ChannelState:
+def _spent(message: Any) -> Outpoint:
+    return Transaction.parse(message.tx.raw).inputs[0].outpoint
+
+
+def _content(message: Any, terms: Terms, *, offering: composites.Side) -> Content:
     htlcs = tuple(
-        Htlc(item.side is composites.Side.LOCAL, item.amount_msat, item.payment_hash, item.cltv_expiry)
+        Htlc(item.side is offering, item.amount_msat, item.payment_hash, item.cltv_expiry)
         for item in message.htlcs
     )
-    spent = Transaction.parse(message.tx.raw).inputs[0].outpoint
-    return channel.validate_holder(message.commit_num, spent, Content(0, 0, htlcs, message.feerate))
+    terms = terms.with_values_of(Transaction.parse(message.tx.raw))
+    return Content(terms.to_broadcaster_sat, terms.to_other_sat, htlcs, message.feerate)
+
+
+def _take_revocation(message: Any, channel: ChannelState) -> ChannelState:
+    return channel.revoke_counterparty(message.revoke_num, message.per_commitment_secret)
 
 
 def _lock(message: Any, channel: ChannelState) -> ChannelState:

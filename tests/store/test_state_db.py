@@ -7,13 +7,18 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from signerd.core.keys import secp256k1
 from signerd.core.keys.channel import Basepoints
-from signerd.core.state.book import Changes, ChannelId
+from signerd.core.state.book import Changes, ChannelId, MemoryBook
 from signerd.core.state.channel import ChannelState, Content, Funding, Setup
+from signerd.core.state.loss import Loss
 from signerd.core.state.node import ApprovedPayment, NodeState
 from signerd.core.tx.htlc import Htlc
 from signerd.core.tx.transaction import Outpoint
@@ -106,7 +111,9 @@ SETUP = Setup(
 )  # fmt: skip
 CONTENT = Content(500_000, 400_000, (Htlc(True, 2**40, b"\x01" * 32, 500),), 253)
 READY = ChannelState().set_up(SETUP, Funding(OUTPOINT, 10**6, PEER))
-LIVING = READY.sign_counterparty(0, PEER, OUTPOINT, CONTENT).validate_holder(0, OUTPOINT, CONTENT)
+LIVING = READY.sign_counterparty(0, PEER, OUTPOINT, CONTENT, Loss()).validate_holder(
+    0, OUTPOINT, CONTENT, Loss()
+)
 
 
 def test_a_channel_comes_back_as_it_was(tmp_path):
@@ -143,14 +150,41 @@ def test_more_channels_than_are_kept_decoded_are_all_there(tmp_path):
         assert len(store._cache) == state_db.CACHED_CHANNELS
 
 
+IDS = st.sampled_from([ChannelId(PEER, number) for number in range(5)])
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(st.tuples(st.dictionaries(IDS, st.sampled_from([None, READY, LIVING])), st.frozensets(IDS))),
+    st.data(),
+)
+def test_channels_are_counted_right_however_they_come_and_go(steps, data):
+    """By a count that is kept, and by one that is made when the store is opened."""
+    with tempfile.TemporaryDirectory() as directory:
+        book, store = MemoryBook(), StateDb(Path(directory) / "db")
+        for channels, foreign in steps:
+            changes = Changes(channels=channels, foreign=foreign)
+            book.apply(changes)
+            store.commit(changes)
+            if data.draw(st.booleans()):
+                store.close()
+                store = StateDb(Path(directory) / "db")
+            assert (book.channel_count, book.foreign_count) == (store.channel_count, store.foreign_count)
+            assert all(store.is_foreign(n) == book.is_foreign(n) for n in [CHANNEL_ID, *channels, *foreign])
+        store.close()
+
+
 def test_memory_is_never_ahead_of_the_disk(tmp_path):
     with StateDb(tmp_path / "db") as store:
         store.commit(Changes(channels={CHANNEL_ID: READY}))
         store._connection.execute("PRAGMA query_only = ON")
         with pytest.raises(StateError):
             store.commit(Changes(channels={CHANNEL_ID: LIVING}, node=NodeState(forgotten_dbid=1)))
+        with pytest.raises(StateError):
+            store.commit(Changes(channels={ChannelId(PEER, 1): LIVING}, foreign=frozenset({CHANNEL_ID})))
         assert READY == store.channel(CHANNEL_ID)
         assert store.node == NodeState()
+        assert (1, 0) == (store.channel_count, store.foreign_count)
 
 
 def test_a_change_is_written_whole_or_not_at_all(tmp_path):

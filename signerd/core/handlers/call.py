@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from signerd.core.keys.channel import ChannelKeys
 from signerd.core.keys.node import NodeKeys
 from signerd.core.requests import Context
-from signerd.core.state.book import Book, Changes, ChannelId
+from signerd.core.state.book import NO_CHANGES, Book, Changes, ChannelId
 from signerd.core.state.channel import ChannelState
 from signerd.core.tx.signing import Dialect
+from signerd.core.wire import codec
 from signerd.core.wire.codec import Message
 from signerd.errors import MalformedMessage, Refused
 from signerd.units import Network, UnixTime
@@ -53,10 +54,15 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The reply, and what has to be remembered before it leaves."""
+    """The reply, None where nothing is sent, and what has to be remembered before it leaves."""
 
-    reply: Message
-    changes: Changes = field(default_factory=Changes)
+    reply: Message | None
+    changes: Changes = NO_CHANGES
+
+    @property
+    def raw(self) -> bytes:
+        """The reply's bytes; empty where nothing is sent."""
+        return b"" if self.reply is None else codec.encode(self.reply)
 
 
 Handler = Callable[[Any, Call], Answer]

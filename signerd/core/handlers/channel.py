@@ -21,6 +21,8 @@ from signerd.errors import Refused
 
 MOST_CHANNELS = 50_000
 """They are remembered on disk, and it is the node that makes them."""
+_POINTS_WITHOUT_SECRETS = 6
+"""The first wire version in which get_per_commitment_point tells no secret."""
 _STUB_POINTS = 2
 """A channel without parameters needs the points of its first two commitments."""
 
@@ -67,7 +69,10 @@ def get_basepoints(message: wire.GetChannelBasepoints, call: Call) -> Answer:
 
 
 def get_point(message: wire.GetPerCommitmentPoint, call: Call) -> Answer:
-    """hsmd type 18: our point, without a secret: those leave with revoke_commitment_tx alone."""
+    """hsmd type 18: our point. Before wire version 6, the secret of two before comes with it, if revoked.
+
+    That reveals nothing new: what revokes is revoke_commitment_tx (or validate_commitment_tx, in version 4).
+    """
     channel_id = call.channel_id
     channel = call.channel(channel_id)
     bound = _STUB_POINTS if channel.setup is None else channel.next_holder + 2
@@ -75,8 +80,11 @@ def get_point(message: wire.GetPerCommitmentPoint, call: Call) -> Answer:
         raise Refused(
             "policy-optional-fail-fast", f"point {message.n} is not needed yet, only those below {bound}"
         )
-    point = call.channel_keys(channel_id).per_commitment_point(message.n)
-    return Answer(wire.GetPerCommitmentPointReply(point, old_commitment_secret=None))
+    keys = call.channel_keys(channel_id)
+    point, revoked = keys.per_commitment_point(message.n), message.n - 2
+    told = call.book.node.hsm_version < _POINTS_WITHOUT_SECRETS and channel.holder_revoked(revoked)
+    secret = keys.release_secret(revoked) if told else None
+    return Answer(wire.GetPerCommitmentPointReply(point, old_commitment_secret=secret))
 
 
 def check_future_secret(message: wire.CheckFutureSecret, call: Call) -> Answer:
@@ -95,11 +103,13 @@ def setup_channel(message: wire.SetupChannel, call: Call) -> Answer:
     # What was accepted stays accepted: a repetition is compared, not judged again.
     if channel.setup is None:
         policy.check_setup(setup, funding, call.keys, LIMITS[call.network])
+        _require_free(call, channel_id, funding)
         after = channel.set_up(setup, funding)
     elif call.dialect is Dialect.HOSTED or (setup == channel.setup and funding in channel.fundings):
         after = channel.set_up(setup, funding)
     else:
         policy.check_value(funding, LIMITS[call.network])
+        _require_free(call, channel_id, funding)
         after = channel.splice(setup, funding)
     return composing.answer(wire.SetupChannelReply(), channel_id, channel, after)
 
@@ -117,6 +127,13 @@ def lock_outpoint(message: wire.LockOutpoint, call: Call) -> Answer:
     channel = call.channel(channel_id)
     after = channel.lock(Outpoint(message.funding_txid, message.funding_txout))
     return composing.answer(wire.LockOutpointReply(), channel_id, channel, after)
+
+
+def _require_free(call: Call, channel_id: ChannelId, funding: Funding) -> None:
+    """Raises Refused if another channel is in this output: one output has the keys of one channel."""
+    owner = call.book.channel_funded_by(funding.outpoint)
+    if owner is not None and owner != channel_id:
+        raise Refused("funding-taken", f"{funding.outpoint} carries channel {owner} already")
 
 
 def _setup(message: wire.SetupChannel) -> Setup:

@@ -8,6 +8,7 @@ from typing import Any
 from signerd.core.handlers import composing
 from signerd.core.handlers.call import Answer, Call, Handler
 from signerd.core.policy import closing as policy
+from signerd.core.policy import splice
 from signerd.core.policy.limits import LIMITS
 from signerd.core.tx import signing
 from signerd.core.tx.sighash import ALL
@@ -43,7 +44,11 @@ def sign_splice(message: onchain.SignSpliceTx, call: Call) -> Answer:
         raise MalformedMessage(f"the splice has no input {index}")
     funding = composing.require_funding(channel, tx.inputs[index].outpoint, message.remote_funding_key)
     composing.require_spent(psbt, index, composer.funding_output(funding))
-    policy.require_splice(tx, [composer.funding_output(known).script for known in channel.fundings])
+    outputs = {known.outpoint: composer.funding_output(known) for known in channel.fundings}
+    policy.require_splice(tx, [output.script for output in outputs.values()])
+    splice.require_spent(tx, channel)
+    splice.require_outputs(tx, outputs)
+    splice.require_fee(tx, psbt, LIMITS[call.network])
     nonce = signing.nonce_of(message.TYPE, call.dialect)
     signature = composer.keys.sign_funding(composer.funding_digest(tx, funding, index), nonce)
     reply = SignTxReply(composites.BitcoinSignature(signature, ALL))

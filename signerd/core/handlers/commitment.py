@@ -9,11 +9,12 @@ from signerd.core.handlers import composing, htlc
 from signerd.core.handlers.call import Answer, Call, Handler
 from signerd.core.handlers.composing import Composer
 from signerd.core.keys import secp256k1
-from signerd.core.policy import closing
+from signerd.core.policy import closing, splice
 from signerd.core.policy import commitment as policy
 from signerd.core.policy.limits import LIMITS
 from signerd.core.state.book import ChannelId
 from signerd.core.state.channel import Content, Contents, Funding
+from signerd.core.state.loss import Loss
 from signerd.core.tx import htlc_transaction, signing
 from signerd.core.tx.commitment import Commitment
 from signerd.core.tx.sighash import ALL, Digests
@@ -22,6 +23,9 @@ from signerd.core.wire import channel as channel_wire
 from signerd.core.wire import commitment as wire
 from signerd.core.wire import composites
 from signerd.errors import MalformedMessage, Refused
+
+_REVOKED_BY_ITSELF = 5
+"""The first wire version in which a commitment is revoked by a message of its own (hsmd type 40)."""
 
 
 def sign_remote_commitment(message: wire.SignRemoteCommitmentTx, call: Call) -> Answer:
@@ -33,13 +37,16 @@ def sign_remote_commitment(message: wire.SignRemoteCommitmentTx, call: Call) -> 
     funding = composing.require_funding(channel, tx.inputs[0].outpoint, message.remote_funding_key)
     number, point = message.commit_num, message.remote_per_commitment_point
     terms = composer.counterparty(funding, number, point, message.htlcs)
-    composed = composing.recompose(terms, tx)
+    composed = composing.recompose(terms, tx, psbt)
     composing.require_spent(psbt, 0, composer.funding_output(funding))
     composing.require_witness_scripts(psbt, composed)
     content = composing.content_of(composed, message.feerate)
     before = channel.signed.contents if channel.signed and channel.signed.number + 1 == number else ()
-    _check(call, policy.Proposed(composer.setup, funding, number, content, holder=False), before)
-    after = channel.sign_counterparty(number, point, funding.outpoint, content)
+    beside = channel.signed.contents if channel.signed and channel.signed.number == number else ()
+    proposed = policy.Proposed(composer.setup, funding, number, content, holder=False)
+    loss = _check(call, proposed, before, channel.counterparty_loss)
+    fitting = splice.require_fit(proposed, channel, before, beside)
+    after = fitting.sign_counterparty(number, point, funding.outpoint, content, loss)
     nonce = signing.nonce_of(message.TYPE, call.dialect)
     signature = composer.keys.sign_funding(composer.funding_digest(composed.tx, funding), nonce)
     reply = wire.SignTxReply(composites.BitcoinSignature(signature, ALL))
@@ -47,24 +54,31 @@ def sign_remote_commitment(message: wire.SignRemoteCommitmentTx, call: Call) -> 
 
 
 def validate_commitment(message: wire.ValidateCommitmentTx, call: Call) -> Answer:
-    """hsmd type 35: our own next commitment, with all of the peer's signatures."""
+    """hsmd type 35: our own next commitment, with all of the peer's signatures.
+
+    In wire version 4, this also revokes the one before.
+    """
     channel_id = call.channel_id
     channel, composer = composing.channel_of(call, channel_id)
     policy.require_htlc_count(len(message.htlcs), LIMITS[call.network])
     tx, psbt = composing.read(message.tx)
     funding = channel.funding(tx.inputs[0].outpoint)
     number = message.commit_num
-    composed = composing.recompose(composer.holder(funding, number, message.htlcs), tx)
+    composed = composing.recompose(composer.holder(funding, number, message.htlcs), tx, psbt)
     composing.require_spent(psbt, 0, composer.funding_output(funding))
     composing.require_witness_scripts(psbt, composed)
     content = composing.content_of(composed, message.feerate)
     before = channel.holder if channel.next_holder == number else ()
-    _check(call, policy.Proposed(composer.setup, funding, number, content, holder=True), before)
-    after = channel.validate_holder(number, funding.outpoint, content)
+    beside = channel.holder if channel.next_holder == number + 1 else ()
+    proposed = policy.Proposed(composer.setup, funding, number, content, holder=True)
+    loss = _check(call, proposed, before, channel.holder_loss)
+    fitting = splice.require_fit(proposed, channel, before, beside)
+    after = fitting.validate_holder(number, funding.outpoint, content, loss)
     _verify(message, composer, funding, composed)
-    reply = wire.ValidateCommitmentTxReply(
-        old_commitment_secret=None, next_per_commitment_point=composer.keys.per_commitment_point(number + 1)
-    )
+    secret = None
+    if number and call.book.node.hsm_version < _REVOKED_BY_ITSELF:
+        after, secret = after.revoke_holder(number - 1), composer.keys.release_secret(number - 1)
+    reply = wire.ValidateCommitmentTxReply(secret, composer.keys.per_commitment_point(number + 1))
     return composing.answer(reply, channel_id, channel, after)
 
 
@@ -165,12 +179,17 @@ def _sign_local_htlc(
     return Answer(wire.SignTxReply(htlc.sign(message.tx, message.wscript, side, composer.keys, nonce)))
 
 
-def _check(call: Call, proposed: policy.Proposed, before: Contents) -> None:
-    content: Content | None = dict(before).get(proposed.funding.outpoint)
-    policy.check(proposed, LIMITS[call.network], before=content)
-    # In a channel that both sides fund, the first commitment is not the opener's alone.
-    if proposed.number == 0 and call.dialect is Dialect.HOSTED:
-        policy.check_first(proposed)
+def _check(call: Call, proposed: policy.Proposed, before: Contents, loss: Loss) -> Loss:
+    """What we have lost unexplained if this is signed. Raises Refused."""
+    limits = LIMITS[call.network]
+    policy.check(proposed, limits)
+    if call.dialect is Dialect.HOSTED:
+        policy.require_htlc_value(proposed.content, limits)
+        # In a channel that both sides fund, the first commitment is not the opener's alone.
+        if proposed.number == 0:
+            policy.check_first(proposed)
+    last: Content | None = dict(before).get(proposed.funding.outpoint)
+    return loss if last is None else policy.check_balance(proposed, last, loss, call.now, limits)
 
 
 def _verify(

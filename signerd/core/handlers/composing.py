@@ -10,7 +10,7 @@ from signerd.core.handlers.call import Answer, Call
 from signerd.core.keys.channel import Basepoints, ChannelKeys
 from signerd.core.state.book import Changes, ChannelId
 from signerd.core.state.channel import ChannelState, Content, Funding, Setup
-from signerd.core.tx import commitment, script
+from signerd.core.tx import commitment, script, script_reading
 from signerd.core.tx.commitment import Commitment, CommitmentKeys, Terms
 from signerd.core.tx.difference import first_difference
 from signerd.core.tx.htlc import Htlc
@@ -102,11 +102,31 @@ def answer(reply: Message, channel_id: ChannelId, before: ChannelState, after: C
     return Answer(reply) if after == before else Answer(reply, Changes(channels={channel_id: after}))
 
 
-def recompose(terms: Terms, tx: Transaction) -> Commitment:
+def recompose(terms: Terms, tx: Transaction, psbt: Psbt) -> Commitment:
     """The commitment with the main values of `tx`, which must be that transaction. Raises Refused."""
     composed = commitment.compose(terms.with_values_of(tx))
-    require_same(composed.tx, tx, terms.number)
+    try:
+        require_same(composed.tx, tx, terms.number)
+    except Refused:
+        _require_no_lease(terms, psbt)
+        raise
     return composed
+
+
+def _require_no_lease(terms: Terms, psbt: Psbt) -> None:
+    """Raises Refused where a main output is locked for longer than was agreed (option_will_fund).
+
+    Until when a lease runs, no request says.
+    """
+    for output in psbt.outputs:
+        witness_script = output.witness_script or b""
+        remote = script_reading.read_to_remote_delayed(witness_script)
+        local = script_reading.read_to_local(witness_script)
+        locked = remote is not None and remote.csv > terms.to_remote_csv
+        if locked or (local is not None and local.to_self_delay > terms.to_self_delay):
+            raise Refused(
+                "lease-unsupported", "an output is locked as in a leased channel, which is not served"
+            )
 
 
 def require_same(composed: Transaction, tx: Transaction, number: int) -> None:
@@ -143,8 +163,9 @@ def content_of(composed: Commitment, feerate_per_kw: int) -> Content:
 
 def read(message: composites.BitcoinTx) -> tuple[Transaction, Psbt]:
     """A transaction and its PSBT, which must hold the same. Raises MalformedMessage or Refused."""
-    tx, psbt = Transaction.parse(message.raw), Psbt.parse(message.psbt)
-    if words := first_difference(tx, psbt.tx):
+    tx = Transaction.parse(message.raw)
+    psbt = Psbt.parse(message.psbt, (message.raw, tx))
+    if psbt.tx is not tx and (words := first_difference(tx, psbt.tx)):
         raise Refused("psbt-transaction", f"the PSBT holds another transaction: {words}")
     return tx, psbt
 

@@ -23,16 +23,19 @@ def derive_secret(message: wire.DeriveSecret, call: Call) -> Answer:
 
 
 def check_pubkey(message: wire.CheckPubKey, call: Call) -> Answer:
-    """hsmd type 128. Raises Refused for a hardened index: no wallet key has one."""
+    """hsmd type 128, about m/0/0 whatever the wallet's keys are. Raises Refused for a hardened index."""
     _require_normal(message.index)
-    ours = call.keys.wallet_pubkey(message.index)
+    ours = call.keys.account_pubkey(message.index)
     return Answer(wire.CheckPubKeyReply(ours == message.pubkey))
 
 
 def check_bip86_pubkey(message: wire.CheckBip86PubKey, call: Call) -> Answer:
-    """hsmd type 56: refused, as Core Lightning's own hsmd refuses it for every secret of 32 bytes."""
-    del message, call
-    raise Refused("bip86-no-words", "BIP 86 keys come from words, and this node's secret is 32 bytes")
+    """hsmd type 156. Raises Refused where the secret is 32 bytes, as Core Lightning's own hsmd does."""
+    if not call.keys.kind.words:
+        raise Refused("bip86-no-words", "BIP 86 keys come from words, and this node's secret is 32 bytes")
+    _require_normal(message.index)
+    ours = call.keys.wallet_pubkey(message.index)
+    return Answer(wire.CheckBip86PubKeyReply(ours == message.pubkey))
 
 
 def sign_bitcoin_message(message: wire.Bip137SignMessage, call: Call) -> Answer:

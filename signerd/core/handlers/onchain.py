@@ -13,7 +13,7 @@ from typing import Any
 from signerd.core.handlers.call import Answer, Call, Handler
 from signerd.core.keys.secp256k1 import Nonce
 from signerd.core.policy import onchain as policy
-from signerd.core.policy import ownership
+from signerd.core.policy import ownership, splice
 from signerd.core.policy.limits import LIMITS
 from signerd.core.policy.ownership import Ours
 from signerd.core.state.book import ChannelId
@@ -33,7 +33,7 @@ def sign_withdrawal(message: wire.SignWithdrawal, call: Call) -> Answer:
     """hsmd type 107: withdrawals, funding transactions, our side of splices."""
     spend = spend_of(message.psbt, message.utxos, call)
     _require(spend, call)
-    policy.destinations(spend)
+    splice.require_added(spend, policy.destinations(spend))
     return Answer(wire.SignWithdrawalReply(_answer(spend, message.TYPE)))
 
 

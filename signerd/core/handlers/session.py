@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from signerd.core import startup
 from signerd.core.handlers.call import Answer, Call, Handler
 from signerd.core.keys import secp256k1
+from signerd.core.state.book import Changes
 from signerd.core.tx.chains import CHAIN_HASHES
 from signerd.core.tx.signing import Dialect
 from signerd.core.wire import session as wire
@@ -18,7 +19,7 @@ from signerd.errors import Refused
 from signerd.units import Network
 
 OLDEST_VERSION = {Dialect.HOSTED: 5, Dialect.CORE_LIGHTNING: startup.MIN_VERSION}
-"""Every Core Lightning since v24.02 offers 5. In version 4, another message revokes."""
+"""Every Core Lightning since v24.02 offers 5. In version 4, validate_commitment_tx revokes."""
 
 CAPABILITIES: Mapping[Dialect, tuple[int, ...]] = {
     Dialect.HOSTED: startup.CAPABILITIES,
@@ -26,7 +27,7 @@ CAPABILITIES: Mapping[Dialect, tuple[int, ...]] = {
 }
 """Messages that are advertised, in the order in which the other signers have them."""
 
-_SECRET_TYPE, _PLAIN = 1, 0
+_SECRET_TYPE, _BIP86_BASE = 1, 2
 # dev_preinit's fail_preapprove and no_preapprove_check. The third one is about warnings.
 _SWITCHES = (1, 3)
 # BIP 32's versions of public and private keys → a network whose public keys have them.
@@ -75,8 +76,11 @@ def init(message: wire.Init, call: Call) -> Answer:
     )
     if any(value is not None for value in dev):
         raise Refused("init-foreign-secret", "the node wants to choose the signer's keys")
-    reply = _hosted_reply if call.dialect is Dialect.HOSTED else _plain_reply
-    return Answer(reply(message, call))
+    if call.dialect is Dialect.HOSTED:
+        return Answer(_hosted_reply(message, call))
+    reply = _plain_reply(message, call)
+    node = call.book.node.agree(reply.version)
+    return Answer(reply, Changes() if node == call.book.node else Changes(node=node))
 
 
 def _hosted_reply(message: wire.Init, call: Call) -> wire.InitReply:
@@ -89,12 +93,14 @@ def _hosted_reply(message: wire.Init, call: Call) -> wire.InitReply:
 
 
 def _plain_reply(message: wire.Init, call: Call) -> wire.InitReply:
-    """Core Lightning's. An encryption key, and a passphrase for a plain secret, its own hsmd ignores too."""
+    """Core Lightning's. What opens the secret, which is open here, its own hsmd ignores for a plain one."""
     tlv.values(message.tlvs, wire.INIT_TLVS)
     keys_of = _KEY_VERSIONS.get((message.bip32_public_version, message.bip32_private_version))
     if keys_of is None or message.chain_hash != CHAIN_HASHES[call.network]:
         raise Refused("init-network", f"the node is not on {call.network}, and this signer is")
-    return _reply(message, call, keys_of, tlvs=((_SECRET_TYPE, bytes([_PLAIN])),))
+    bip86 = call.keys.bip86_key(keys_of)
+    kind = ((_SECRET_TYPE, bytes([call.keys.kind])),)
+    return _reply(message, call, keys_of, tlvs=kind if bip86 is None else (*kind, (_BIP86_BASE, bip86)))
 
 
 def _reply(message: wire.Init, call: Call, keys_of: Network, tlvs: tlv.Records = ()) -> wire.InitReply:
@@ -115,8 +121,8 @@ def _reply(message: wire.Init, call: Call, keys_of: Network, tlvs: tlv.Records =
     )
 
 
-def dev_preinit(message: wire.DevPreinit, call: Call) -> None:
-    """hsmd type 99, which has no answer.
+def dev_preinit(message: wire.DevPreinit, call: Call) -> Answer:
+    """hsmd type 99, which has no reply: a developer's node sends it before init and does not wait.
 
     Raises Refused for what a developer could switch on: approvals that fail, capabilities that are missing.
     """
@@ -125,6 +131,7 @@ def dev_preinit(message: wire.DevPreinit, call: Call) -> None:
     on = [kind for kind in _SWITCHES if switches.get(kind)]
     if on:
         raise Refused("dev-preinit", f"developer switch {on[0]} is on, and this signer does not have it")
+    return Answer(None)
 
 
 def client_hsmfd(message: wire.ClientHsmfd, call: Call) -> Answer:
@@ -169,11 +176,9 @@ def heartbeat(message: wire.GetHeartbeat, call: Call) -> Answer:
 HANDLERS: Mapping[type[Any], Handler] = {
     wire.Init: init,
     wire.ClientHsmfd: client_hsmfd,
+    wire.DevPreinit: dev_preinit,
     wire.DevMemleak: memleak,
     wire.Ping: ping,
     wire.NodeInfo: node_info,
     wire.GetHeartbeat: heartbeat,
 }
-
-UNANSWERED: Mapping[type[Any], Callable[[Any, Call], None]] = {wire.DevPreinit: dev_preinit}
-"""As HANDLERS, for what has no reply."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from dataclasses import dataclass, field
+from functools import reduce
 
 from embit.hashes import hash160
 
@@ -40,6 +41,10 @@ class ExtendedKey:
             parent_fingerprint=fingerprint(point),
             child_number=index,
         )
+
+    def descendant(self, *path: int) -> ExtendedKey:
+        """The key at the end of a path of children."""
+        return reduce(ExtendedKey.child, path, self)
 
     def public(self, version: bytes) -> bytes:
         """The 78-byte serialisation of the public half, without the base58 check sum (BIP 32)."""

@@ -64,8 +64,16 @@ def node_secret(words: Secret) -> Secret:
     Greenlight's own tools take the same 32 bytes. Core Lightning's mnemonic format uses all 64 for
     funds, so words do not carry over to it; the 32-byte file does.
     """
-    seed = hashlib.pbkdf2_hmac("sha512", words.expose(), b"mnemonic", 2048)
-    return Secret(seed[:32])
+    return Secret(seed(words).expose()[:32])
+
+
+def seed(words: Secret, passphrase: Secret | None = None) -> Secret:
+    """The 64-byte BIP 39 seed of words in their normal form.
+
+    Core Lightning takes a passphrase's bytes as they are; BIP 39 asks for NFKD.
+    """
+    salt = b"mnemonic" + (passphrase.expose() if passphrase else b"")
+    return Secret(hashlib.pbkdf2_hmac("sha512", words.expose(), salt, 2048))
 
 
 def _positions(numbers: list[int]) -> str:

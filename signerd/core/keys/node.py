@@ -1,7 +1,8 @@
-"""The node secret and every key that a node's identity needs: node key, BIP 32, bolt12, runes, states."""
+"""The node secret and every key that follows from it: node key, BIP 32, bolt12, runes, states, channels."""
 
 from __future__ import annotations
 
+import enum
 import hashlib
 from functools import lru_cache, partial
 from typing import Self
@@ -14,12 +15,29 @@ from signerd.errors import Refused, SecretError
 from signerd.units import Network, NodeId, Secret
 
 SECRET_SIZE = 32
+SEED_SIZE = 64
 LIGHTNING_MESSAGE_TAG = b"Lightning Signed Message:"
 BITCOIN_MESSAGE_TAG = b"\x18Bitcoin Signed Message:\n"
 MAX_SIGNED_MESSAGE = 65535
 
+BIP86_ACCOUNT = (bip32.HARDENED + 86, bip32.HARDENED, bip32.HARDENED)
+
 _XPUB = bytes.fromhex("0488b21e")
 _TPUB = bytes.fromhex("043587cf")
+
+
+class SecretKind(enum.IntEnum):
+    """How a node's secret is kept; the values are hsmd's own (type 114, `hsm_secret_type`)."""
+
+    PLAIN = 0
+    ENCRYPTED = 1
+    WORDS = 2
+    WORDS_WITH_PASSPHRASE = 3
+
+    @property
+    def words(self) -> bool:
+        """Whether the secret is the 64-byte seed of BIP 39 words, all of which Core Lightning uses."""
+        return self in (SecretKind.WORDS, SecretKind.WORDS_WITH_PASSPHRASE)
 
 
 class NodeKeys:
@@ -28,17 +46,22 @@ class NodeKeys:
     __slots__ = (
         "_account",
         "_account_point",
+        "_bip86",
         "_bolt12",
         "_channel",
         "_derived_base",
         "_node_secret",
+        "_wallet",
         "_wallet_key",
+        "_wallet_point",
         "bolt12_key",
+        "kind",
         "node_id",
         "rune_secret",
         "state_secret",
     )
 
+    kind: SecretKind
     node_id: NodeId
     """33 bytes: the compressed node key, by which the network knows the node (BOLT 8)."""
     bolt12_key: bytes
@@ -48,30 +71,39 @@ class NodeKeys:
     state_secret: Secret
     """32 bytes: the secp256k1 key that signs state entries."""
 
-    def __init__(self, secret: Secret) -> None:
-        raw = secret.expose()
-        if len(raw) != SECRET_SIZE:
-            raise SecretError(f"a node secret has 32 bytes, this one has {len(raw)}")
-        self._node_secret = Secret(_node_secret(raw))
+    def __init__(self, secret: Secret, kind: SecretKind = SecretKind.PLAIN) -> None:
+        raw, size = secret.expose(), SEED_SIZE if kind.words else SECRET_SIZE
+        if len(raw) != size:
+            raise SecretError(f"a node secret has {size} bytes, this one has {len(raw)}")
+        self.kind = kind
+        # Of a seed of 64 bytes, the node and its channels have the first half, all else has both.
+        half = raw[:SECRET_SIZE]
+        self._node_secret = Secret(_node_secret(half))
         self.node_id = NodeId(secp256k1.public_key(self._node_secret.expose()))
         root = bip32.master(hkdf_sha256(raw, b"bip32 seed"))
         # Core Lightning's wallet account is m/0/0, both steps normal.
         self._account = root.child(0).child(0)
         self._account_point = self._account.point
-        self._wallet_key = lru_cache(maxsize=256)(self._account.child)
+        self._bip86 = bip32.master(raw).descendant(*BIP86_ACCOUNT) if kind.words else None
+        self._wallet = self._account if self._bip86 is None else self._bip86.child(0)
+        self._wallet_point = self._wallet.point
+        self._wallet_key = lru_cache(maxsize=256)(self._wallet.child)
         self._bolt12 = root.child(bip32.HARDENED + 9735)
         self.bolt12_key = self._bolt12.point
-        channel_base = Secret(hkdf_sha256(raw, b"peer seed"))
+        channel_base = Secret(hkdf_sha256(half, b"peer seed"))
         # A thousand channels' keys are a megabyte or two, and save a millisecond on every request.
         self._channel = lru_cache(maxsize=1024)(partial(ChannelKeys.derive, channel_base))
         self._derived_base = Secret(hkdf_sha256(raw, b"derived secrets"))
-        self.rune_secret = Secret(hkdf_sha256(raw, b"gl-commando"))
-        self.state_secret = Secret(hkdf_sha256(raw, b"greenlight/state-signing/v1"))
+        self.rune_secret = Secret(hkdf_sha256(half, b"gl-commando"))
+        self.state_secret = Secret(hkdf_sha256(half, b"greenlight/state-signing/v1"))
 
     @classmethod
-    def derive(cls, secret: Secret) -> Self:
-        """From the 32-byte node secret (`hsm_secret`). Raises SecretError for any other length."""
-        return cls(secret)
+    def derive(cls, secret: Secret, kind: SecretKind = SecretKind.PLAIN) -> Self:
+        """From the 32-byte node secret (`hsm_secret`), or from the 64-byte seed of a plain node's words.
+
+        Raises SecretError for any other length. A hosted node always has 32 bytes, words or not.
+        """
+        return cls(secret, kind)
 
     def __repr__(self) -> str:
         return f"NodeKeys(node_id={self.node_id.hex()})"
@@ -106,20 +138,34 @@ class NodeKeys:
         """78 bytes: the public key of m/0/0 in BIP 32's serialisation, without its check sum."""
         return self._account.public(_XPUB if network == "bitcoin" else _TPUB)
 
-    def wallet_pubkey(self, index: int) -> bytes:
-        """33 bytes: the wallet key m/0/0/index. `index` is below 2^31, else ValueError."""
+    def bip86_key(self, network: Network) -> bytes | None:
+        """78 bytes: as `ext_key`, of m/86'/0'/0' (on every network); None where the secret is no words'."""
+        if self._bip86 is None:
+            return None
+        return self._bip86.public(_XPUB if network == "bitcoin" else _TPUB)
+
+    def account_pubkey(self, index: int) -> bytes:
+        """33 bytes: the key m/0/0/index (hsmd type 28). `index` is below 2^31, else ValueError."""
         return bip32.public_child(self._account_point, self._account.chain_code, index)
+
+    def wallet_pubkey(self, index: int) -> bytes:
+        """33 bytes: the key that the wallet's outputs of this number have. Below 2^31, else ValueError.
+
+        That is m/0/0/index, and m/86'/0'/0'/0/index where the secret is that of words (BIP 86), for outputs
+        of every form.
+        """
+        return bip32.public_child(self._wallet_point, self._wallet.chain_code, index)
 
     def channel(self, peer_id: bytes, dbid: int) -> ChannelKeys:
         """Our keys of the channel with a peer (33 bytes) that has this number in the node's database."""
         return self._channel(peer_id, dbid)
 
     def sign_wallet(self, index: int, digest: bytes, nonce: Nonce) -> bytes:
-        """64 bytes r || s with the wallet key m/0/0/index over the digest of a transaction input."""
+        """64 bytes r || s with wallet key `index` over the digest of a transaction input."""
         return secp256k1.sign(self._wallet_secret(index), digest, nonce)
 
     def sign_wallet_taproot(self, index: int, digest: bytes) -> bytes:
-        """BIP 340 signature (64 bytes) for the key path of a taproot output of m/0/0/index, without scripts.
+        """BIP 340 signature (64 bytes) for the key path of a taproot output of wallet key `index`.
 
         Auxiliary randomness is zero, as Core Lightning's hsmd has it.
         """
@@ -170,7 +216,7 @@ class NodeKeys:
         return secp256k1.sign_compact(self._node_secret.expose(), digest)
 
     def sign_bitcoin_message(self, index: int, message: bytes) -> bytes:
-        """65 bytes r || s || recovery id with the wallet key m/0/0/index (BIP 137; hsmd type 45).
+        """65 bytes r || s || recovery id with wallet key `index` (BIP 137; hsmd type 45).
 
         `message` has at most 65535 bytes.
         """

@@ -5,6 +5,8 @@ Signatures are ECDSA over SHA-256 as r || s, 32 bytes each, big-endian; there is
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, utils
@@ -69,6 +71,12 @@ def verify(public_key: bytes, signature: bytes, message: bytes) -> bool:
 def _parse(public_key: bytes) -> ec.EllipticCurvePublicKey | None:
     if len(public_key) != PUBLIC_KEY_SIZE or public_key[0] != 4:
         return None
+    return _on_curve(public_key)
+
+
+# A device that approves others does so more than once.
+@lru_cache(maxsize=64)
+def _on_curve(public_key: bytes) -> ec.EllipticCurvePublicKey | None:
     try:
         return ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), public_key)
     except ValueError:

@@ -62,8 +62,12 @@ def ecdh(secret: bytes, point: bytes) -> bytes:
 
     Raises MalformedMessage if `point` is not a compressed point.
     """
-    require_point(point, what="the ECDH point")
-    return _key(secret).ecdh(point)
+    try:
+        if len(point) != POINT_SIZE:
+            raise ValueError("not a compressed point")  # noqa: TRY301
+        return _key(secret).ecdh(point)
+    except ValueError:
+        raise MalformedMessage("the ECDH point is not a compressed secp256k1 point") from None
 
 
 def sign_compact(secret: bytes, digest: bytes) -> bytes:
@@ -125,8 +129,10 @@ def from_der(der: bytes) -> bytes:
 
 def verify_compact(point: bytes, signature: bytes, digest: bytes) -> bool:
     """Whether a 64-byte low-S r || s signature over a 32-byte digest was made by `point`'s key."""
-    key = _parse(point)
-    if key is None or len(signature) != 64 or len(digest) != 32:
+    if len(point) != POINT_SIZE or len(signature) != 64 or len(digest) != 32:
+        return False
+    key = _verifier(point)
+    if key is None:
         return False
     if not (is_secret(signature[:32]) and is_secret(signature[32:])):
         return False
@@ -205,6 +211,12 @@ def _key(secret: bytes) -> PrivateKey:
 
 def _taproot_tweak(x_only: bytes, merkle_root: bytes) -> bytes:
     return tagged_hash(b"TapTweak", x_only + merkle_root)
+
+
+# Up to 483 HTLC signatures of one commitment are verified with the same key.
+@lru_cache(maxsize=64)
+def _verifier(point: bytes) -> PublicKey | None:
+    return _parse(point)
 
 
 def _parse(point: bytes) -> PublicKey | None:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from signerd.core.policy.limits import Limits
 from signerd.core.state.channel import Content, Funding, Setup
+from signerd.core.state.loss import Loss
 from signerd.core.tx import fees
-from signerd.core.tx.htlc import MSAT, Htlc
+from signerd.core.tx.htlc import MSAT
 from signerd.errors import Refused
+from signerd.units import UnixTime
 
 CLTV_TIME = 500_000_000
 """From here on a lock time is a time, not a height (BIP 65)."""
 
+_WEARS_OFF_A_DAY = 10
+"""Times the loss that may be open wears off in a day: all of it in less than two and a half hours."""
+_HIGHEST_LOSS = 1_000_000
+"""Satoshi that may be open at any feerate."""
 _MOST_BELOW_DUST = 2000
 """Satoshi in main outputs that do not exist: more than twice any dust limit in use."""
 
@@ -40,13 +45,11 @@ class Proposed:
         return self.content.to_other_sat if self.holder else self.content.to_broadcaster_sat
 
 
-def check(proposed: Proposed, limits: Limits, *, before: Content | None) -> None:
-    """Raises Refused. `before` is the same side's last commitment of this funding, None for its first."""
+def check(proposed: Proposed, limits: Limits) -> None:
+    """Raises Refused for what no commitment may hold, whatever came before it."""
     _check_htlcs(proposed, limits)
     _check_dust(proposed, limits)
     _check_fee(proposed, limits)
-    if before is not None:
-        _check_balance(proposed, before, limits)
 
 
 def check_first(proposed: Proposed) -> None:
@@ -66,6 +69,16 @@ def require_htlc_count(count: int, limits: Limits) -> None:
     if count > limits.max_htlcs:
         raise Refused(
             "policy-commitment-htlc-count-limit", f"the commitment has {count} HTLCs, over {limits.max_htlcs}"
+        )
+
+
+def require_htlc_value(content: Content, limits: Limits) -> None:
+    """Raises Refused for more money in HTLCs than a hosted node may have in flight in a channel."""
+    value = sum(htlc.amount_sat for htlc in content.htlcs)
+    if value > limits.max_htlc_value_sat:
+        raise Refused(
+            "policy-commitment-htlc-inflight-limit",
+            f"the commitment has {value} sat in HTLCs, over {limits.max_htlc_value_sat} sat",
         )
 
 
@@ -123,29 +136,52 @@ def _check_fee(proposed: Proposed, limits: Limits) -> None:
         )
 
 
-def _check_balance(proposed: Proposed, before: Content, limits: Limits) -> None:
-    """What was ours stays ours, but for HTLCs that we offered and that are gone now: those may be paid.
+def check_balance(proposed: Proposed, before: Content, loss: Loss, now: UnixTime, limits: Limits) -> Loss:
+    """What we have lost unexplained with this commitment. `before` is the same side's last one.
 
-    Which of them were, the signer is not shown. An HTLC too small for an output is not shown either.
+    What was ours stays ours, but for HTLCs that we offered and that are gone now: those may be paid. Which
+    of them were, the signer is not shown. An HTLC too small for an output is not shown either: of such
+    losses, some may be open at a time, and wear off. Raises Refused for more.
     """
-    now = proposed.content
-    ours_before = [htlc for htlc in before.htlcs if htlc.offered is proposed.holder]
-    ours_now = [htlc for htlc in now.htlcs if htlc.offered is proposed.holder]
-    gone = sum(htlc.amount_sat for htlc in (Counter(ours_before) - Counter(ours_now)).elements())
-    least = _ours(proposed, before, ours_before) - gone
-    held = _ours(proposed, now, ours_now)
-    if held + limits.max_dust_exposure_sat < least:
+    most = _most_lost(proposed, limits)
+    least = _ours(proposed, before) - _gone(proposed, before, by_us=True)
+    held = _ours(proposed, proposed.content)
+    # What we gain by an HTLC that the peer offered is ours, and covers no loss.
+    main = proposed.to_holder_sat - replace(proposed, content=before).to_holder_sat
+    gained = min(_gone(proposed, before, by_us=False), max(0, main))
+    fall = least - held if held < least else min(0, least + gained - held)
+    after = loss.then(fall, now, most_sat=most, per_day_sat=_WEARS_OFF_A_DAY * most)
+    if fall > 0 and after.sat > most:
         raise Refused(
             "commitment-balance",
-            f"commitment {proposed.number} leaves us {held} sat of {least} sat, for no HTLC that we offered",
+            f"commitment {proposed.number} leaves us {held} sat of {least} sat, for no HTLC that we offered; "
+            f"with earlier ones that is {after.sat} sat, over {most} sat at a time",
         )
+    return after
 
 
-def _ours(proposed: Proposed, content: Content, offered: Sequence[Htlc]) -> int:
+def _most_lost(proposed: Proposed, limits: Limits) -> int:
+    """Satoshi. Where HTLCs need fees of their own, more of a payment is too small for an output."""
+    threshold = _htlc_dust(proposed, limits, offered=True)
+    most = limits.max_dust_exposure_sat * max(1, threshold // limits.dust_limit_sat)
+    return min(most, _HIGHEST_LOSS)
+
+
+def _gone(proposed: Proposed, before: Content, *, by_us: bool) -> int:
+    """Satoshi in HTLCs of one side that are in the commitment before and not in this one."""
+    was, still = (
+        Counter(htlc for htlc in content.htlcs if (htlc.offered is proposed.holder) is by_us)
+        for content in (before, proposed.content)
+    )
+    return sum(htlc.amount_sat for htlc in (was - still).elements())
+
+
+def _ours(proposed: Proposed, content: Content) -> int:
     """Our main output, what we offer, and the fee if it is ours to pay: satoshi."""
     main = content.to_broadcaster_sat if proposed.holder else content.to_other_sat
+    offered = sum(htlc.amount_sat for htlc in content.htlcs if htlc.offered is proposed.holder)
     fee = _fee(proposed.funding, content) if proposed.setup.is_outbound else 0
-    return main + sum(htlc.amount_sat for htlc in offered) + fee
+    return main + offered + fee
 
 
 def _fee(funding: Funding, content: Content) -> int:

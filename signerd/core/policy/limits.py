@@ -26,11 +26,7 @@ class Limits:
     """What an HTLC holds at least beside the fee of its transaction."""
     max_dust_exposure_sat: int = 100_000
     """HTLCs too small for an output, together. Core Lightning's own limit is half of that."""
-    min_feerate_per_kw: int = 253
     max_feerate_per_kw: int = 150_000
-    max_routing_fee_msat: int = 1_000_000
-    max_fee_percentage: int = 10
-    max_fee_per_day_msat: int = 1_000_000_000
     max_invoices: int = 10_000
     max_transaction_size: int = 32_768
     """Bytes without witnesses, of a transaction that spends from the wallet."""

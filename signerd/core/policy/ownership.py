@@ -30,6 +30,8 @@ from signerd.core.wire.composites import CloseInfo
 
 GAP = 100
 """How far from an index that is known to be used an unnamed one is looked for."""
+FARTHEST = 1_000_000
+"""Indices count up from 0. Money may go to those below this one: they can all be looked through."""
 MOST_TRIED = 256
 """Indices: the most keys that are derived to recognise what one transaction pays to us."""
 
@@ -61,8 +63,11 @@ class Ours:
 
 
 def is_wallet_script(keys: NodeKeys, output_script: bytes, index: int) -> bool:
-    """Whether an output pays to the wallet key of this index, in any form that wallets use."""
-    return _wallet_key(keys, output_script, index) is not None
+    """Whether an output pays to the wallet key of this index, in any form that wallets use.
+
+    Not to one that is so far out that nobody would find the money again: see FARTHEST.
+    """
+    return index < FARTHEST and _wallet_key(keys, output_script, index) is not None
 
 
 def named_index(output: PsbtOutput) -> int | None:

@@ -31,8 +31,6 @@ class Permission(enum.IntFlag):
     """The main daemon's alone."""
 
 
-_ALL = ~Permission(0)
-
 MAIN_DAEMON = Permission.MASTER | Permission.SIGN_GOSSIP | Permission.ECDH
 """What lightningd's own connection may ask."""
 
@@ -56,6 +54,9 @@ NEEDED: Mapping[int, Permission] = {
     number: permission for permission, numbers in _MESSAGES.items() for number in numbers
 }
 """Message → the bit that its connection must have."""
+# Plain numbers: an enumeration's arithmetic costs more than the rest of a look at them.
+_BITS = {number: int(permission) for number, permission in NEEDED.items()}
+_MAIN_DAEMON, _ALL, _NOT_MAIN_DAEMON = int(MAIN_DAEMON), ~0, ~int(Permission.MASTER)
 
 UNSPOKEN: Mapping[Dialect, frozenset[int]] = {
     # Not among the capabilities of the reference signer; its node's proxy keeps 9 and 99 to itself.
@@ -78,14 +79,14 @@ def require_permission(number: int, context: Context | None) -> None:
     A request without a context is the main daemon's. A context that states no bits (0) is not looked at,
     but for one thing: what is about a channel is not the main daemon's.
     """
-    needed = NEEDED.get(number)
-    if needed is not None and needed not in _held(context):
-        raise Refused("permission", f"{name_of(number)} needs {needed.name}, which its connection lacks")
+    if _BITS.get(number, 0) & ~_held(context):
+        needed = NEEDED[number].name
+        raise Refused("permission", f"{name_of(number)} needs {needed}, which its connection lacks")
 
 
-def _held(context: Context | None) -> Permission:
+def _held(context: Context | None) -> int:
     if context is None:
-        return MAIN_DAEMON
+        return _MAIN_DAEMON
     if context.capabilities:
-        return Permission(context.capabilities & _ALL)
-    return _ALL & ~Permission.MASTER if context.dbid else _ALL
+        return context.capabilities
+    return _NOT_MAIN_DAEMON if context.dbid else _ALL

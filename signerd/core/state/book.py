@@ -69,6 +69,9 @@ class Changes:
         return not self.channels and not self.payments and self.node is None and not self.foreign
 
 
+NO_CHANGES = Changes()
+
+
 class MemoryBook:
     """A state that is kept in memory only: for replays and tests."""
 

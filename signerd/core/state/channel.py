@@ -16,6 +16,9 @@ from dataclasses import dataclass, field, replace
 from signerd.core.keys import commitment
 from signerd.core.keys.channel import Basepoints
 from signerd.core.keys.commitment import RevokedSecrets
+from signerd.core.state import gap
+from signerd.core.state.gap import Gap, Gaps
+from signerd.core.state.loss import NO_LOSS, Loss
 from signerd.core.tx.channel_type import CommitmentFormat, commitment_format
 from signerd.core.tx.htlc import Htlc
 from signerd.core.tx.transaction import Outpoint
@@ -68,6 +71,8 @@ class Content:
 
 MOST_SPLICES = 64
 """Attempts at splices that are remembered: a splice that is replaced leaves one behind."""
+MOST_FUNDINGS = 1024
+"""Of one channel, in its whole life: those that were replaced stay known, and stay taken."""
 
 Contents = tuple[tuple[Outpoint, Content], ...]
 """Content by funding."""
@@ -112,6 +117,12 @@ class ChannelState:
     """The funding that both sides have locked in; None: the first. Later ones are splices in the making."""
     forgotten: bool = False
     """The node has forgotten the channel: it is closed, and nothing may ever be opened in its place."""
+    holder_loss: Loss = NO_LOSS
+    pending_loss: Loss = NO_LOSS
+    counterparty_loss: Loss = NO_LOSS
+    """What we have lost unexplained by our commitment in force, by the pending one, by the peer's."""
+    gaps: Gaps = ()
+    """What sets other fundings' commitments apart from those of the one in force."""
 
     @property
     def ready(self) -> Setup:
@@ -131,6 +142,12 @@ class ChannelState:
     def in_force(self) -> Outpoint:
         """The funding without which no commitment of ours is complete. A stub has none: only for others."""
         return self.locked or self.fundings[0].outpoint
+
+    @property
+    def later(self) -> tuple[Funding, ...]:
+        """The fundings that may come into force after the one that is."""
+        outpoints = [funding.outpoint for funding in self.fundings]
+        return self.fundings[outpoints.index(self.in_force) + 1 :]
 
     # Parameters
 
@@ -167,7 +184,18 @@ class ChannelState:
         if any(known.outpoint == funding.outpoint for known in self.fundings):
             raise Refused("channel-setup-changed", "this funding output is known with another value or key")
         self._require_open()
+        if len(self.later) >= MOST_SPLICES or len(self.fundings) >= MOST_FUNDINGS:
+            raise Refused(
+                "splices-too-many",
+                f"the channel has {len(self.fundings)} fundings, {len(self.later)} after the one in force",
+            )
         return replace(self, fundings=(*self.fundings, funding))
+
+    def remember_gap(self, outpoint: Outpoint, sat: int, *, holder: bool) -> ChannelState:
+        """With what a funding's first commitment of one side set apart, once and for ever."""
+        if gap.find(self.gaps, outpoint, holder=holder) is not None:
+            return self
+        return replace(self, gaps=(*self.gaps, Gap(outpoint, holder, sat)))
 
     def sign_splice(self, txid: bytes) -> ChannelState:
         """A transaction that moves the funding is signed."""
@@ -182,12 +210,13 @@ class ChannelState:
         Nobody proves here that it is buried. So beyond the first commitment, where a funding transaction
         may have been replaced, it must come from a splice that we signed: that one anybody can publish.
         """
-        outpoints = [funding.outpoint for funding in self.fundings]
-        if outpoint not in outpoints or outpoints.index(outpoint) <= outpoints.index(self.in_force):
+        later = [funding.outpoint for funding in self.later] if self.fundings else []
+        if outpoint not in later or outpoint not in dict(self.holder):
             return self
-        if self.next_holder > 1 and outpoint.txid not in self.splices:
+        # A splice is signed only once the opening is over, so its funding is not replaced any more.
+        if (self.next_holder > 1 or self.splices) and outpoint.txid not in self.splices:
             return self
-        return replace(self, locked=outpoint) if outpoint in dict(self.holder) else self
+        return replace(self, locked=outpoint, gaps=gap.rebase(self.gaps, self.in_force, outpoint, later))
 
     def forget(self) -> ChannelState:
         """Closed to all but bringing home what is on chain."""
@@ -195,8 +224,11 @@ class ChannelState:
 
     # Our own commitments
 
-    def validate_holder(self, number: int, outpoint: Outpoint, content: Content) -> ChannelState:
-        """The peer has signed our commitment `number`, and its signatures were verified."""
+    def validate_holder(self, number: int, outpoint: Outpoint, content: Content, loss: Loss) -> ChannelState:
+        """The peer has signed our commitment `number`, and its signatures were verified.
+
+        `loss` is what we have lost with this one, reckoned from that of the commitment in force.
+        """
         self.funding(outpoint)
         if number + 1 == self.next_holder:
             holder = _once(self.holder, outpoint, content, "our commitment", number)
@@ -216,11 +248,17 @@ class ChannelState:
             return replace(self, holder=((outpoint, content),), next_holder=1)
         # Until the old one is revoked, a reconnection may bring other contents for the new one.
         others = tuple(item for item in self.pending if item[0] != outpoint)
-        return replace(self, pending=(*others, (outpoint, content)))
+        if others:
+            loss = max(loss, self.pending_loss, key=lambda known: known.sat)
+        return replace(self, pending=(*others, (outpoint, content)), pending_loss=loss)
+
+    def holder_revoked(self, number: int) -> bool:
+        """Whether our commitment `number` is revoked: then its secret is out, and may be told again."""
+        return 0 <= number <= self.next_holder - 2
 
     def revoke_holder(self, number: int) -> ChannelState:
         """Our commitment `number` may be revoked: its successor is validated."""
-        if number + 2 <= self.next_holder:
+        if self.holder_revoked(number):
             return self
         if number + 1 != self.next_holder or self.in_force not in dict(self.pending):
             raise Refused(
@@ -228,7 +266,13 @@ class ChannelState:
             )
         if self.published:
             raise Refused("revoke-published", f"our commitment {number} was signed for the chain")
-        return replace(self, holder=self.pending, pending=(), next_holder=number + 2)
+        return replace(
+            self,
+            holder=self.pending,
+            pending=(),
+            next_holder=number + 2,
+            holder_loss=self.pending_loss,
+        )
 
     def publish_holder(self, number: int) -> ChannelState:
         """Our commitment `number` is signed for the chain."""
@@ -246,9 +290,12 @@ class ChannelState:
     # The peer's commitments
 
     def sign_counterparty(
-        self, number: int, point: bytes, outpoint: Outpoint, content: Content
+        self, number: int, point: bytes, outpoint: Outpoint, content: Content, loss: Loss
     ) -> ChannelState:
-        """The peer's commitment `number` is signed: what differs from a signed one is refused for ever."""
+        """The peer's commitment `number` is signed: what differs from a signed one is refused for ever.
+
+        `loss` is what we have lost with this one, reckoned from that of the one before.
+        """
         self.funding(outpoint)
         if number + 1 == self.next_counterparty:
             return self._sign_again(number, point, outpoint, content)
@@ -269,6 +316,7 @@ class ChannelState:
             next_counterparty=number + 1,
             signed_before=self.signed,
             signed=Signed(number, point, ((outpoint, content),)),
+            counterparty_loss=loss,
         )
 
     def revoke_counterparty(self, number: int, secret: bytes) -> ChannelState:

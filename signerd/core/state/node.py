@@ -16,10 +16,17 @@ class NodeState:
     """
 
     forgotten_dbid: int = 0
+    hsm_version: int = 6
+    """The hsmd wire version that the last `init` agreed on. An older one changes who is told what when:
+    below 6, a later point comes with a revoked secret; below 5, a validation revokes."""
 
     def forget(self, dbid: int) -> NodeState:
         """With this id, and every lower one, closed to new channels."""
         return replace(self, forgotten_dbid=max(self.forgotten_dbid, dbid))
+
+    def agree(self, hsm_version: int) -> NodeState:
+        """With the wire version that the node speaks from now on."""
+        return replace(self, hsm_version=hsm_version)
 
     def require_new(self, dbid: int) -> None:
         """Raises Refused if a channel with this id may have existed before."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from functools import lru_cache
 
 from signerd.errors import MalformedMessage
 
@@ -36,6 +37,7 @@ class CommitmentFormat(enum.Enum):
         return self is not CommitmentFormat.ANCHORS_ZERO_FEE_HTLC
 
 
+@lru_cache(maxsize=64)
 def commitment_format(channel_type: bytes) -> CommitmentFormat:
     """From the feature bits of a channel_type: big-endian, the lowest bit in the last byte.
 

@@ -136,8 +136,11 @@ class Psbt:
     outputs: tuple[PsbtOutput, ...]
 
     @classmethod
-    def parse(cls, raw: bytes) -> Self:
-        """Raises MalformedMessage for anything that is not one whole PSBT in form."""
+    def parse(cls, raw: bytes, whole: tuple[bytes, Transaction] | None = None) -> Self:
+        """Raises MalformedMessage for anything that is not one whole PSBT in form.
+
+        `whole` is a transaction that was read already, and its bytes: that of the PSBT should be the same.
+        """
         if len(raw) > MAX_SIZE:
             raise MalformedMessage(f"a PSBT of {len(raw)} bytes is too large")
         reader = Reader(raw, "the PSBT")
@@ -147,7 +150,7 @@ class Psbt:
         version = int.from_bytes(fields.get(psbt_fields.GLOBAL_VERSION) or b"", "little")
         if version not in (0, psbt_v2.VERSION):
             raise MalformedMessage(f"the PSBT has version {version}, which nobody has defined")
-        tx = _embedded(fields) if version == 0 else None
+        tx = _embedded(fields, whole) if version == 0 else None
         ins, outs = (len(tx.inputs), len(tx.outputs)) if tx else psbt_v2.counts(fields, reader.left)
         inputs = [Map.parse(reader, INPUT_FORMS, what=f"input {number}") for number in range(ins)]
         outputs = [Map.parse(reader, OUTPUT_FORMS, what=f"output {number}") for number in range(outs)]
@@ -184,10 +187,12 @@ class Psbt:
         return known if len(known) == len(self.inputs) else None
 
 
-def _embedded(fields: Map) -> Transaction:
+def _embedded(fields: Map, whole: tuple[bytes, Transaction] | None) -> Transaction:
     raw = fields.get(psbt_fields.GLOBAL_TX)
     if raw is None:
         raise MalformedMessage("the PSBT holds no transaction")
+    if whole is not None and raw == whole[0] and whole[1].is_unsigned:
+        return whole[1]
     return Transaction.parse_unsigned(raw)
 
 

@@ -119,4 +119,4 @@ def _number(fields: Map, kind: int) -> int | None:
 
 
 def _has(item: Map, kinds: Sequence[int]) -> bool:
-    return any(item.get(kind) is not None for kind in kinds)
+    return any(len(key) == 1 and key[0] in kinds for key, _ in item.pairs)

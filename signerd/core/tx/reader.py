@@ -25,10 +25,12 @@ class Reader:
 
     def take(self, count: int) -> bytes:
         """The next `count` bytes."""
-        if count > self.left:
-            raise MalformedMessage(f"{self._what} ends {count - self.left} bytes too early")
-        start, self._position = self._position, self._position + count
-        return self._data[start : self._position]
+        start = self._position
+        end = start + count
+        if end > len(self._data):
+            raise MalformedMessage(f"{self._what} ends {end - len(self._data)} bytes too early")
+        self._position = end
+        return self._data[start:end]
 
     def number(self, size: int) -> int:
         """An unsigned little-endian number of `size` bytes."""
@@ -65,7 +67,7 @@ class Reader:
 def compact_size(value: int) -> bytes:
     """Bitcoin's compact size in its shortest form."""
     if value < 0xFD:
-        return bytes([value])
+        return value.to_bytes(1, "little")
     for prefix, size in _SIZES.items():
         if value < 1 << (8 * size):
             return bytes([prefix]) + value.to_bytes(size, "little")
@@ -74,4 +76,5 @@ def compact_size(value: int) -> bytes:
 
 def octets(value: bytes) -> bytes:
     """A compact size, then the bytes."""
-    return compact_size(len(value)) + value
+    size = len(value)
+    return (size.to_bytes(1, "little") if size < 0xFD else compact_size(size)) + value

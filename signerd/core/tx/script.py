@@ -64,6 +64,8 @@ def funding(one: bytes, other: bytes) -> bytes:
     return OP_2 + push(lesser) + push(greater) + OP_2 + OP_CHECKMULTISIG
 
 
+# Every HTLC transaction of a commitment pays to the same script.
+@lru_cache(maxsize=256)
 def to_local(*, revocation_key: bytes, delayed_key: bytes, to_self_delay: int) -> bytes:
     """The broadcaster's own output, and the output of HTLC transactions."""
     return (
@@ -117,23 +119,47 @@ class HtlcScript:
         return self.cltv_expiry is None
 
     def serialize(self) -> bytes:
-        return (
-            (OP_DUP + OP_HASH160 + push(self.revocation_hash) + OP_EQUAL + OP_IF + OP_CHECKSIG + OP_ELSE)
-            + (push(self.other_htlc_key) + OP_SWAP + OP_SIZE + push(b"\x20") + OP_EQUAL)
-            + (self._offered() if self.cltv_expiry is None else self._received(self.cltv_expiry))
-            + (OP_CHECKSIG + OP_ENDIF)
-            + (OP_1 + OP_CHECKSEQUENCEVERIFY + OP_DROP if self.anchors else b"")
-            + OP_ENDIF
+        frame = _htlc_frame(
+            self.revocation_hash, self.own_htlc_key, self.other_htlc_key, self.offered, self.anchors
         )
+        return _framed(frame, self.payment_ripemd, self.cltv_expiry)
 
-    def _offered(self) -> bytes:
-        timeout = OP_NOTIF + OP_DROP + OP_2 + OP_SWAP + push(self.own_htlc_key) + OP_2 + OP_CHECKMULTISIG
-        return timeout + OP_ELSE + OP_HASH160 + push(self.payment_ripemd) + OP_EQUALVERIFY
 
-    def _received(self, cltv_expiry: int) -> bytes:
-        success = OP_IF + OP_HASH160 + push(self.payment_ripemd) + OP_EQUALVERIFY
-        success += OP_2 + OP_SWAP + push(self.own_htlc_key) + OP_2 + OP_CHECKMULTISIG
-        return success + OP_ELSE + OP_DROP + number(cltv_expiry) + OP_CHECKLOCKTIMEVERIFY + OP_DROP
+# The same for each HTLC of a commitment.
+@lru_cache(maxsize=256)
+def _htlc_frame(
+    revocation_hash: bytes,
+    own_htlc_key: bytes,
+    other_htlc_key: bytes,
+    offered: bool,  # noqa: FBT001 (a cache finds it quicker without a name)
+    anchors: bool,  # noqa: FBT001
+) -> tuple[bytes, bytes, bytes]:
+    """What stands before the payment hash, between it and the expiry, and after that."""
+    before = (OP_DUP + OP_HASH160 + push(revocation_hash) + OP_EQUAL + OP_IF + OP_CHECKSIG + OP_ELSE) + (
+        push(other_htlc_key) + OP_SWAP + OP_SIZE + push(b"\x20") + OP_EQUAL
+    )
+    both_sign = OP_2 + OP_SWAP + push(own_htlc_key) + OP_2 + OP_CHECKMULTISIG
+    if offered:
+        before += OP_NOTIF + OP_DROP + both_sign + OP_ELSE + OP_HASH160
+        between, after = OP_EQUALVERIFY, b""
+    else:
+        before += OP_IF + OP_HASH160
+        between = OP_EQUALVERIFY + both_sign + OP_ELSE + OP_DROP
+        after = OP_CHECKLOCKTIMEVERIFY + OP_DROP
+    after += OP_CHECKSIG + OP_ENDIF
+    after += OP_1 + OP_CHECKSEQUENCEVERIFY + OP_DROP if anchors else b""
+    return before, between, after + OP_ENDIF
+
+
+def _framed(frame: tuple[bytes, bytes, bytes], payment_ripemd: bytes, cltv_expiry: int | None) -> bytes:
+    before, between, after = frame
+    return (
+        before
+        + push(payment_ripemd)
+        + between
+        + (b"" if cltv_expiry is None else number(cltv_expiry))
+        + after
+    )
 
 
 def htlc(
@@ -146,15 +172,10 @@ def htlc(
     anchors: bool,
 ) -> bytes:
     """An HTLC output of a commitment; the broadcaster offers it if `cltv_expiry` is None."""
-    fields = HtlcScript(
-        revocation_hash=hash160_of(revocation_key),
-        own_htlc_key=own_htlc_key,
-        other_htlc_key=other_htlc_key,
-        payment_ripemd=ripemd160_of(payment_hash),
-        cltv_expiry=cltv_expiry,
-        anchors=anchors,
+    frame = _htlc_frame(
+        hash160_of(revocation_key), own_htlc_key, other_htlc_key, cltv_expiry is None, anchors
     )
-    return fields.serialize()
+    return _framed(frame, ripemd160_of(payment_hash), cltv_expiry)
 
 
 def p2wsh(witness_script: bytes) -> bytes:

@@ -32,6 +32,7 @@ HTLC_TRANSACTIONS = frozenset({16, 20, 146})
 SWEEPS = frozenset({12, 13, 14, 142, 143, 144})
 HTLC_CLAIMS = frozenset({13, 143})
 WALLET = frozenset({7, 147, 149})
+_ECDSA = GOSSIP | FUNDING | HTLC_TRANSACTIONS | SWEEPS | WALLET
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class Signature:
 
 def nonce_of(message: int, dialect: Dialect) -> Nonce:
     """For the number of a message that asks for ECDSA signatures. Raises ValueError for any other."""
-    if message not in GOSSIP | FUNDING | HTLC_TRANSACTIONS | SWEEPS | WALLET:
+    if message not in _ECDSA:
         raise ValueError(f"message {message} asks for no such signature")
     if dialect is Dialect.CORE_LIGHTNING:
         return Nonce.LOW_R if message in WALLET else Nonce.LOW_R_FROM_ZERO

@@ -114,6 +114,11 @@ class Transaction:
         """What the transaction id is made from."""
         return self._serialize(witnesses=False)
 
+    @property
+    def is_unsigned(self) -> bool:
+        """Whether it has neither script signatures nor witnesses."""
+        return not any(item.script_sig or item.witness for item in self.inputs)
+
     def unsigned(self) -> Self:
         """Without script signatures and witnesses."""
         bare = tuple(Input(item.outpoint, item.sequence) for item in self.inputs)

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from helpers.one_channel import ANCHORS, DBID, STATIC, WALLET_INDEX, OneChannel
 
+from signerd.core.state.book import ChannelId
 from signerd.core.state.channel import ChannelState, Funding
 from signerd.core.tx import script
 from signerd.core.tx.signing import Dialect
@@ -183,6 +184,17 @@ def test_refuses_a_channel_type_that_nobody_has_defined(stub):
     stub.setup = replace(stub.setup, channel_type=bytes.fromhex("100000"))
     with pytest.raises(MalformedMessage, match="static_remotekey"):
         stub.answer(stub.set_up())
+
+
+def test_one_output_carries_one_channel(ready):
+    book, first = ready.book, ready.id
+    ready.id = ChannelId(first.peer_id, DBID + 1)
+    ready.ask(ready.new(), context=False)
+    assert ready.refusal(ready.set_up()) == "funding-taken"
+    ready.funding = other_funding(ready)
+    ready.ask(ready.set_up())
+    assert book.channel_funded_by(ready.funding.outpoint) == ready.id
+    assert book.channel_funded_by(replace(ready.funding.outpoint, txid=b"\x07" * 32, index=1)) == first
 
 
 # Splices

@@ -285,6 +285,46 @@ def test_gives_away_nothing_of_ours_without_an_htlc_that_we_offered():
     assert channel.refusal(channel.validate(2, HTLCS)) == "commitment-balance"
 
 
+def test_what_is_given_away_little_by_little_adds_up_on_both_sides():
+    channel = opened()
+    given = 40_000_000
+    for number in (1, 2):
+        ours, theirs = channel.balances
+        channel.step(number, balances=(ours - given, theirs + given))
+    assert channel.state.holder_loss.sat == channel.state.counterparty_loss.sat == 80_000
+    ours, theirs = channel.balances
+    channel.balances = (ours - given, theirs + given)
+    assert channel.refusal(channel.sign_remote(3)) == "commitment-balance"
+    assert channel.refusal(channel.validate(3)) == "commitment-balance"
+
+
+def test_what_is_given_away_with_a_commitment_counts_once_however_often_it_comes():
+    channel = opened()
+    ours, theirs = channel.balances
+    channel.balances = (ours - 60_000_000, theirs + 60_000_000)
+    for _ in range(3):
+        channel.ask(channel.sign_remote(1))
+        channel.ask(channel.validate(1))
+    channel.ask(channel.revocation(0))
+    channel.ask(channel_wire.RevokeCommitmentTx(0))
+    assert channel.state.holder_loss.sat == channel.state.counterparty_loss.sat == 60_000
+
+
+def test_a_hosted_node_has_a_limit_for_what_is_in_flight():
+    for dialect, rule in (
+        (Dialect.HOSTED, "policy-commitment-htlc-inflight-limit"),
+        (Dialect.CORE_LIGHTNING, ""),
+    ):
+        channel = opened(value_sat=40_000_000, dialect=dialect)
+        htlcs = [replace(HTLCS[0], side=Side.LOCAL, amount_msat=16_777_217_000)]
+        channel.balances = (channel.balances[0] - 16_777_217_000, channel.balances[1])
+        for request in (channel.sign_remote(1, htlcs), channel.validate(1, htlcs)):
+            if rule:
+                assert channel.refusal(request) == rule
+            else:
+                channel.answer(request)
+
+
 def test_an_htlc_that_we_offered_may_be_paid_or_fail():
     for balances in ((500_000_000, 440_000_000), (550_000_000, 390_000_000), (600_000_000, 340_000_000)):
         channel = with_htlcs()

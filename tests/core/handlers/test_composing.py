@@ -9,7 +9,7 @@ from helpers.one_channel import ANCHORS, STATIC, OneChannel, offered, received
 
 from signerd.core.handlers import composing
 from signerd.core.handlers.composing import Composer
-from signerd.core.tx import script
+from signerd.core.tx import commitment, script
 from signerd.core.tx.transaction import Output
 from signerd.core.wire.composites import Side
 from signerd.errors import Refused
@@ -70,5 +70,17 @@ def test_says_what_differs():
     channel = OneChannel()
     composed = channel.commitment(0, holder=True)
     other = replace(composed.tx, locktime=5)
+    psbt = composing.read(channel.tx_of(composed))[1]
+    assert composed.tx == composing.recompose(composed.terms, composed.tx, psbt).tx
     with pytest.raises(Refused, match="not commitment 0 of the channel: the locktime is 5, expected"):
-        composing.recompose(composed.terms, other)
+        composing.recompose(composed.terms, other, psbt)
+
+
+@pytest.mark.parametrize("lease", [{"to_remote_csv": 4032}, {"to_self_delay": 4032}])
+def test_says_that_a_channel_is_leased(lease):
+    channel = OneChannel(push_msat=400_000_000)
+    terms = channel.commitment(0, holder=True).terms
+    tx, psbt = composing.read(channel.tx_of(commitment.compose(replace(terms, **lease))))
+    with pytest.raises(Refused) as caught:
+        composing.recompose(terms, tx, psbt)
+    assert caught.value.rule == "lease-unsupported"

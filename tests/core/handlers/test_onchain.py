@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from helpers import vectors
+from helpers.plain_nodes import keys_of
 from helpers.wallet_requests import WALLET_TYPES, Signing, channel_of
 from helpers.witnesses import signed, without_randomness
 
@@ -110,7 +111,7 @@ def test_answers_a_recorded_script_as_the_reference_signer_does(name):
     assert (ANSWERED_THOUGH_LAX if name.startswith("withdrawal") else set()) == lax
 
 
-# The fourth node's secret is a mnemonic, whose wallet has other keys.
+# The fourth node's secret is that of words, which no hosted node has.
 ASKED = {"splice-a": {7: 5, 147: 1, 149: 12}, "plain-a": {7: 4}, "plain-b": {7: 1, 147: 1, 149: 12}}
 
 
@@ -194,6 +195,7 @@ AS_EXPECTED_OF_A_NODE = {
         (147, "WALLET"): 1,
         (149, "HTLC WALLET"): 12,
     },
+    "splice-b": {(7, "ELSEWHERE WALLET"): 1},
     "plain-a": {(7, "CHANNEL WALLET"): 3, (7, "ELSEWHERE WALLET"): 1},
     "plain-b": {(7, "ELSEWHERE WALLET"): 1, (147, "WALLET"): 1, (149, "HTLC WALLET"): 12},
 }
@@ -202,7 +204,7 @@ AS_EXPECTED_OF_A_NODE = {
 @pytest.mark.parametrize("name", AS_EXPECTED_OF_A_NODE)
 def test_answers_a_real_node_as_core_lightnings_own_signer_and_knows_what_it_pays_for(name):
     node, done = LIGHTNINGD[name], Counter()
-    signer = Signing(bytes.fromhex(node["secret"]), node["network"], Dialect.CORE_LIGHTNING)
+    signer = Signing(keys_of(node), node["network"], Dialect.CORE_LIGHTNING)
     for step in node["steps"]:
         message = codec.decode(bytes.fromhex(step["raw"]))
         if message.TYPE not in WALLET_TYPES:
@@ -247,7 +249,7 @@ def test_answers_a_replayed_script_as_core_lightnings_own_signer_does(kind):
     for session in CLN["replay"]:
         if not session["session"].startswith(kind):
             continue
-        signer = Signing(bytes.fromhex(session["secret"]), session["network"], Dialect.CORE_LIGHTNING)
+        signer = Signing(keys_of(session), session["network"], Dialect.CORE_LIGHTNING)
         for replayed in session["steps"]:
             step = HSM[session["session"]]["steps"][replayed["step"]]
             message = codec.decode(bytes.fromhex(step["raw"]))
@@ -272,11 +274,11 @@ REFUSED_IN_SESSIONS = {
 }
 
 
-@pytest.mark.parametrize("number", [0, 1, 2])
+@pytest.mark.parametrize("number", range(5))
 def test_signs_every_kind_of_input_as_core_lightnings_own_signer_does(number):
     """Those requests burn their money as fees, and know no channel: what would refuse them is left out."""
     session, equal = CLN["sessions"][number], 0
-    signer = Signing(bytes.fromhex(session["secret"]), session["network"], Dialect.CORE_LIGHTNING)
+    signer = Signing(keys_of(session), session["network"], Dialect.CORE_LIGHTNING)
     for step in session["steps"]:
         if step["type"] not in WALLET_TYPES:
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -10,7 +11,8 @@ from helpers.family_player import Player
 
 from signerd.core import startup
 from signerd.core.handlers import session
-from signerd.core.handlers.call import Call
+from signerd.core.handlers.call import Answer, Call
+from signerd.core.keys.node import NodeKeys, SecretKind
 from signerd.core.requests import Context
 from signerd.core.state.book import MemoryBook
 from signerd.core.tx.chains import CHAIN_HASHES
@@ -18,7 +20,7 @@ from signerd.core.tx.signing import Dialect
 from signerd.core.wire import codec
 from signerd.core.wire import session as wire
 from signerd.errors import MalformedMessage, Refused
-from signerd.units import NETWORKS, UnixTime
+from signerd.units import NETWORKS, Secret, UnixTime
 
 SECRET = "02" * 32
 INIT = codec.decode(startup.init_request())
@@ -62,6 +64,28 @@ def test_answers_init_as_core_lightnings_own_signer_does(what):
     elif "before" not in item and what != "a request before init":
         with pytest.raises((Refused, MalformedMessage)):
             player.answer(raw, None, 0)
+
+
+LAYOUTS = {
+    "plain": SecretKind.PLAIN,
+    "encrypted": SecretKind.ENCRYPTED,
+    "mnemonic": SecretKind.WORDS,
+    "mnemonic+passphrase": SecretKind.WORDS_WITH_PASSPHRASE,
+}
+SECRETS = [case for case in vectors.load("hsm_secrets")["secrets"] if case["network"] in NETWORKS]
+
+
+@pytest.mark.parametrize("case", SECRETS, ids=lambda case: case["name"])
+def test_tells_how_the_secret_is_kept_and_the_bip_86_account_of_words(case):
+    keys = NodeKeys.derive(Secret(bytes.fromhex(case["secret"])), LAYOUTS[case["layout"]])
+    player = Player(keys, case["network"], Dialect.CORE_LIGHTNING)
+    assert case["init_reply"] == player.answer(bytes.fromhex(case["init"]), None, 0).hex()
+
+
+def test_every_layout_of_a_secret_was_told():
+    assert {"plain": 4, "encrypted": 8, "mnemonic": 6, "mnemonic+passphrase": 7} == Counter(
+        case["layout"] for case in SECRETS
+    )
 
 
 @pytest.mark.parametrize(
@@ -112,7 +136,7 @@ def test_a_developers_node_says_hello_and_gets_no_answer(raw):
     message = codec.decode(bytes.fromhex(raw))
     player = Player(SECRET, "regtest", Dialect.CORE_LIGHTNING)
     call = Call(player.keys, "regtest", Dialect.CORE_LIGHTNING, UnixTime(0), MemoryBook())
-    assert session.UNANSWERED[type(message)](message, call) is None
+    assert session.dev_preinit(message, call) == Answer(None)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +153,7 @@ def test_refuses_developer_switches(raw, error):
     player = Player(SECRET, "regtest", Dialect.CORE_LIGHTNING)
     call = Call(player.keys, "regtest", Dialect.CORE_LIGHTNING, UnixTime(0), MemoryBook())
     with pytest.raises(error):
-        session.UNANSWERED[type(message)](message, call)
+        session.dev_preinit(message, call)
 
 
 def test_a_plain_node_gets_connections_for_its_daemons():

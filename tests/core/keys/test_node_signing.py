@@ -6,6 +6,7 @@ from collections import Counter
 
 import pytest
 from helpers import vectors
+from helpers.plain_nodes import keys_of
 
 from signerd.core.keys import secp256k1
 from signerd.core.keys.node import NodeKeys, double_sha256
@@ -16,14 +17,9 @@ from signerd.core.wire import codec
 from signerd.errors import MalformedMessage
 from signerd.units import Secret
 
-SESSIONS = [
-    item for item in vectors.load("cln_messages")["messages"]["sessions"] if len(item["secret"]) == 64
-]
+SESSIONS = vectors.load("cln_messages")["messages"]["sessions"]
 LIGHTNINGD = [
-    node
-    for run in vectors.load("cln_messages")["messages"]["lightningd"]["runs"]
-    for node in run["nodes"]
-    if len(node["secret"]) == 64
+    node for run in vectors.load("cln_messages")["messages"]["lightningd"]["runs"] for node in run["nodes"]
 ]
 BASIC = [case for case in vectors.load("hsm")["cases"] if not case["script"].startswith("malformed")]
 
@@ -100,7 +96,7 @@ def compare(node, steps, dialect) -> Counter:
 def test_signs_as_core_lightnings_own_signer_does():
     done = Counter()
     for recorded in SESSIONS + LIGHTNINGD:
-        node = NodeKeys.derive(Secret(bytes.fromhex(recorded["secret"])))
+        node = keys_of(recorded)
         done += compare(node, recorded["steps"], Dialect.CORE_LIGHTNING)
     assert {number: count for number, count in done.items() if count < 3} == {}
     assert set(done) == set(ASKED)

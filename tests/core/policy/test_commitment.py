@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 
 import pytest
@@ -11,13 +12,17 @@ from signerd.core.policy import commitment as policy
 from signerd.core.policy.commitment import Proposed
 from signerd.core.policy.limits import LIMITS
 from signerd.core.state.channel import Content, Funding, Setup
+from signerd.core.state.loss import DAY, Loss
 from signerd.core.tx import fees
 from signerd.core.tx.htlc import Htlc
 from signerd.errors import Refused
+from signerd.units import UnixTime
 
 LIMIT = LIMITS["regtest"]
 VALUE = 1_000_000
 FEERATE = 1000
+NONE = Loss()
+NOW = UnixTime(1_700_000_000)
 
 
 def setup_of(channel_type: bytes = ANCHORS, *, is_outbound: bool = True) -> Setup:
@@ -46,9 +51,11 @@ def proposed(
     return Proposed(setup, FUNDING, number, Content(*values, htlcs, feerate), holder=holder)
 
 
-def rule_of(item: Proposed, before: Content | None = None) -> str | None:
+def rule_of(item: Proposed, before: Content | None = None, loss: Loss = NONE) -> str | None:
     try:
-        policy.check(item, LIMIT, before=before)
+        policy.check(item, LIMIT)
+        if before is not None:
+            policy.check_balance(item, before, loss, NOW, LIMIT)
     except Refused as refused:
         return refused.rule
     return None
@@ -126,6 +133,18 @@ def test_holds_no_more_than_the_channel():
     assert rule_of(proposed(VALUE - 1000, 1001)) == TOO_MUCH
 
 
+def test_so_much_may_be_in_flight():
+    most = LIMIT.max_htlc_value_sat
+    setup = setup_of(is_outbound=False)
+    for amounts, fits in (((most,), True), ((most - 5000, 5000), True), ((most - 5000, 5001), False)):
+        content = proposed(0, 0, *(htlc(amount) for amount in amounts), setup=setup).content
+        if fits:
+            policy.require_htlc_value(content, LIMIT)
+        else:
+            with pytest.raises(Refused, match="over 16777216 sat"):
+                policy.require_htlc_value(content, LIMIT)
+
+
 # What is ours
 
 GIVEN = "commitment-balance"
@@ -185,6 +204,109 @@ def test_a_higher_fee_is_ours_to_pay_only_if_we_opened():
     before = proposed(600_000, 400_000 - FEE, setup=inbound).content
     item = proposed(600_000 - dear, 400_000, feerate=120_000, setup=inbound)
     assert rule_of(item, before) == GIVEN
+
+
+# What is lost little by little
+
+
+def lost(before: Proposed, after: Proposed, loss: Loss = NONE, now: int = NOW) -> Loss:
+    return policy.check_balance(after, before.content, loss, UnixTime(now), LIMIT)
+
+
+def paying(given: int, *htlcs: Htlc, holder: bool = True) -> Proposed:
+    """A commitment of a channel that the peer opened, after so much was given away."""
+    setup = setup_of(is_outbound=False)
+    return proposed(600_000 - given, 300_000 + given, *htlcs, setup=setup, holder=holder)
+
+
+@pytest.mark.parametrize("holder", [True, False])
+def test_small_losses_add_up_to_a_limit(holder):
+    loss, steps = NONE, EDGE // 30_000
+    for step in range(steps):
+        before, after = (paying(30_000 * at, holder=holder) for at in (step, step + 1))
+        loss = lost(before, after, loss)
+        assert 30_000 * (step + 1) == loss.sat
+    before, after = (paying(30_000 * at, holder=holder) for at in (steps, steps + 1))
+    assert rule_of(after, before.content, loss) == GIVEN
+    assert rule_of(paying(EDGE, holder=holder), before.content, loss) is None
+    assert rule_of(paying(EDGE + 1, holder=holder), before.content, loss) == GIVEN
+
+
+def test_losses_wear_off_in_a_tenth_of_a_day():
+    full = Loss(EDGE, NOW)
+    assert rule_of(paying(1000), paying(0).content, full) == GIVEN
+    assert EDGE == lost(paying(0), paying(EDGE // 2), full, NOW + DAY // 20).sat
+    assert EDGE == lost(paying(0), paying(EDGE), full, NOW + DAY // 10).sat
+    assert EDGE == lost(paying(0), paying(EDGE), full, NOW + 400 * DAY).sat
+
+
+def test_a_clock_that_was_wrong_once_wears_nothing_off_and_holds_nothing_up():
+    full = lost(paying(0), paying(EDGE))
+    back = lost(paying(0), paying(0), full, NOW - 10 * DAY)
+    assert back == Loss(EDGE, NOW - 10 * DAY)
+    ahead = lost(paying(0), paying(EDGE), NONE, NOW + 36_500 * DAY)
+    today = lost(paying(0), paying(0), ahead, NOW)
+    assert EDGE == today.sat
+    assert 0 == lost(paying(0), paying(0), today, NOW + DAY).sat
+
+
+def test_who_is_at_the_limit_still_gets_what_is_owed():
+    full = Loss(EDGE, NOW)
+    assert rule_of(paying(0), paying(0).content, full) is None
+    assert lost(paying(EDGE), paying(0), full) == Loss(0, NOW)
+
+
+def test_small_payments_to_us_count_up_to_the_limit_and_for_a_while():
+    credit = lost(paying(0), paying(-30_000))
+    assert credit == Loss(-30_000, NOW)
+    assert EDGE == lost(paying(-30_000), paying(EDGE), credit).sat
+    most = lost(paying(0), paying(-2 * EDGE))
+    assert most == Loss(-EDGE, NOW)
+    assert lost(paying(0), paying(0), most, NOW + DAY) == Loss(0, NOW + DAY)
+
+
+def test_an_htlc_that_we_received_covers_no_loss():
+    theirs = htlc(200_000, offered=False)
+    with_it = proposed(500_000, 200_000, theirs, setup=setup_of(is_outbound=False))
+    received = proposed(700_000, 200_000, setup=setup_of(is_outbound=False))
+    failed = proposed(500_000, 400_000, setup=setup_of(is_outbound=False))
+    full = Loss(EDGE, NOW)
+    assert lost(with_it, received, full) == full
+    assert lost(with_it, failed, full) == full
+    assert (
+        lost(with_it, proposed(701_000, 199_000, setup=setup_of(is_outbound=False)), full).sat == EDGE - 1000
+    )
+
+
+@pytest.mark.parametrize("is_outbound", [True, False])
+def test_an_htlc_of_the_peers_that_comes_and_goes_with_the_feerate_costs_nothing(is_outbound):
+    """It has an output at one feerate and none at another."""
+    setup = setup_of(STATIC, is_outbound=is_outbound)
+    low, high = (fees.commitment_fee(setup.format, feerate, 0) for feerate in (1000, 12_000))
+    theirs = htlc(8000, offered=False)
+    ours, peers = 500_000, 400_000
+    if is_outbound:
+        shown = proposed(ours - low, peers, theirs, setup=setup)
+        hidden = proposed(ours - high, peers, setup=setup, feerate=12_000)
+    else:
+        shown = proposed(ours, peers - low, theirs, setup=setup)
+        hidden = proposed(ours, peers - high, setup=setup, feerate=12_000)
+    loss = NONE
+    for _ in range(50):
+        loss = lost(shown, hidden, loss)
+        loss = lost(hidden, shown, loss)
+    assert 0 == loss.sat
+
+
+@pytest.mark.parametrize(("feerate", "most"), [(1000, 200_000), (12_000, 1_000_000)])
+def test_more_may_be_lost_where_more_of_a_payment_has_no_output(feerate, most):
+    """Outputs of HTLCs in channels without anchors pay fees of their own."""
+    setup = setup_of(STATIC, is_outbound=False)
+    before = proposed(10**9, 0, setup=setup, feerate=feerate)
+    for given, rule in ((most, None), (most + 1, GIVEN)):
+        item = proposed(10**9 - given, given, setup=setup, feerate=feerate)
+        with pytest.raises(Refused) if rule else contextlib.nullcontext():
+            policy.check_balance(item, before.content, NONE, NOW, LIMIT)
 
 
 # The first

@@ -18,6 +18,7 @@ from signerd.core.policy import onchain as policy
 from signerd.core.policy.onchain import Destination
 from signerd.core.state.book import ChannelId
 from signerd.core.state.channel import ChannelState, Content, Funding, Setup
+from signerd.core.state.loss import Loss
 from signerd.core.tx import script
 from signerd.core.tx.htlc import Htlc
 from signerd.core.tx.psbt import Psbt
@@ -270,7 +271,7 @@ OPENING = Spending((wallet_input(KEYS, 3, value=1_050_000),), (Out(FUNDING_OUTPU
 def channel_at(outpoint: Outpoint, *, countersigned: bool = True, **changes) -> ChannelState:
     funding = Funding(outpoint, FUNDING_OUTPUT.value, THEIRS.funding)
     channel = ChannelState().set_up(setup(**changes), funding)
-    return channel.validate_holder(0, outpoint, CONTENT) if countersigned else channel
+    return channel.validate_holder(0, outpoint, CONTENT, Loss()) if countersigned else channel
 
 
 def opening(spending: Spending = OPENING, dialect: Dialect = Dialect.HOSTED, **changes) -> Signing:
@@ -369,7 +370,7 @@ def test_funds_a_splice_once_the_commitment_in_force_is_signed_for_it():
     signer.put(CHANNEL, spliced)
     rule = "policy-onchain-initial-commitment-countersigned"
     assert rule == refusal(signer, OPENING.withdrawal())
-    signer.put(CHANNEL, spliced.validate_holder(0, outpoint, CONTENT))
+    signer.put(CHANNEL, spliced.validate_holder(0, outpoint, CONTENT, Loss()))
     assert {0} == signed(OPENING.psbt(), signer.answer(OPENING.withdrawal()))
 
 
@@ -559,7 +560,7 @@ def test_takes_a_commitment_point_for_that_of_our_own_commitment_on_a_hosted_nod
     assert "onchain-input-not-ours" == refusal(opening(dialect=Dialect.CORE_LIGHTNING), spending.withdrawal())
     assert "channel-unknown" == refusal(signing(), spending.withdrawal())
     channel = signer.channel(CHANNEL)
-    signer.put(CHANNEL, channel.validate_holder(1, CARRIED, CONTENT).revoke_holder(0))
+    signer.put(CHANNEL, channel.validate_holder(1, CARRIED, CONTENT, Loss()).revoke_holder(0))
     assert "onchain-input-not-ours" == refusal(signer, spending.withdrawal())
 
 

@@ -36,6 +36,14 @@ def test_a_wallet_script_belongs_to_one_index_of_one_node(form):
     assert not ownership.is_wallet_script(OTHER, ours, 5)
 
 
+def test_no_money_goes_to_where_nobody_would_find_it():
+    near, far = ownership.FARTHEST - 1, ownership.FARTHEST
+    assert ownership.is_wallet_script(KEYS, script.p2tr(KEYS.wallet_pubkey(near)), near)
+    lost = script.p2tr(KEYS.wallet_pubkey(far))
+    assert not ownership.is_wallet_script(KEYS, lost, far)
+    assert ownership.wallet_output(KEYS, far, lost) is not None, "what is there may come home"
+
+
 @pytest.mark.parametrize("index", [-1, 2**31, 2**31 + 5, 2**32])
 def test_no_hardened_index_is_a_wallets(index):
     ours = script.p2wpkh(KEYS.wallet_pubkey(5))

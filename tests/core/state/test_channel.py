@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cache
 
+import msgspec
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -13,7 +14,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from signerd.core.keys import secp256k1
 from signerd.core.keys.channel import ChannelKeys
 from signerd.core.state import channel as state
+from signerd.core.state import codec
 from signerd.core.state.channel import ChannelState, Content, Funding, Setup
+from signerd.core.state.codec import decode_channel, encode
+from signerd.core.state.loss import Loss
 from signerd.core.tx.channel_type import CommitmentFormat
 from signerd.core.tx.htlc import Htlc
 from signerd.core.tx.transaction import Outpoint
@@ -41,6 +45,7 @@ SPLICE = Funding(SPLICED, 2_000_000, KEY)
 STUB = ChannelState()
 READY = STUB.set_up(SETUP, FUNDING)
 EMPTY = Content(900_000, 90_000, (), 253, b"\x01" * 32)
+NONE = Loss()
 FULL = Content(800_000, 90_000, (Htlc(True, 90_000_000, b"\x01" * 32, 500),), 253, b"\x02" * 32)
 
 
@@ -61,16 +66,16 @@ def rule_of(step, *arguments) -> str:
 
 
 def signed(channel: ChannelState, number: int, content: Content = EMPTY) -> ChannelState:
-    return channel.sign_counterparty(number, point(number), FIRST, content)
+    return channel.sign_counterparty(number, point(number), FIRST, content, NONE)
 
 
 def advanced(channel: ChannelState, number: int) -> ChannelState:
     """Both sides at commitment `number`, from the one before."""
     channel = signed(channel, number).revoke_counterparty(number - 1, secret(number - 1))
-    return channel.validate_holder(number, FIRST, EMPTY).revoke_holder(number - 1)
+    return channel.validate_holder(number, FIRST, EMPTY, NONE).revoke_holder(number - 1)
 
 
-OPEN = signed(READY, 0).validate_holder(0, FIRST, EMPTY)
+OPEN = signed(READY, 0).validate_holder(0, FIRST, EMPTY, NONE)
 FOURTH = advanced(advanced(advanced(OPEN, 1), 2), 3)
 
 
@@ -85,10 +90,10 @@ def test_counts_a_life_as_the_reference_signer_does():
     seen = [READY]
     for step in (
         lambda channel: signed(channel, 0),
-        lambda channel: channel.validate_holder(0, FIRST, EMPTY),
+        lambda channel: channel.validate_holder(0, FIRST, EMPTY, NONE),
         lambda channel: signed(channel, 1),
         lambda channel: channel.revoke_counterparty(0, secret(0)),
-        lambda channel: channel.validate_holder(1, FIRST, EMPTY),
+        lambda channel: channel.validate_holder(1, FIRST, EMPTY, NONE),
         lambda channel: channel.revoke_holder(0),
     ):
         seen.append(step(seen[-1]))
@@ -117,7 +122,9 @@ def test_a_stub_has_no_parameters_and_no_funding():
     assert STUB.lock(FIRST) is STUB
 
 
-@pytest.mark.parametrize("sign", [lambda: signed(STUB, 0), lambda: STUB.validate_holder(0, FIRST, EMPTY)])
+@pytest.mark.parametrize(
+    "sign", [lambda: signed(STUB, 0), lambda: STUB.validate_holder(0, FIRST, EMPTY, NONE)]
+)
 def test_a_stub_signs_nothing(sign):
     assert rule_of(sign) == "commitment-funding"
 
@@ -163,16 +170,16 @@ def test_the_funding_is_never_changed(funding):
     ("number", "expected"), [(0, "commitment-revoked"), (2, "commitment-revoked"), (5, "commitment-skipped")]
 )
 def test_validates_only_the_next_commitment(number, expected):
-    assert rule_of(FOURTH.validate_holder, number, FIRST, EMPTY) == expected
+    assert rule_of(FOURTH.validate_holder, number, FIRST, EMPTY, NONE) == expected
 
 
 def test_the_current_commitment_validated_again_changes_nothing():
-    assert FOURTH.validate_holder(3, FIRST, EMPTY) is FOURTH
-    assert rule_of(FOURTH.validate_holder, 3, FIRST, FULL) == "commitment-retry-same"
+    assert FOURTH.validate_holder(3, FIRST, EMPTY, NONE) is FOURTH
+    assert rule_of(FOURTH.validate_holder, 3, FIRST, FULL, NONE) == "commitment-retry-same"
 
 
 def test_a_reconnection_may_bring_other_contents_for_what_revokes_nothing_yet():
-    pending = FOURTH.validate_holder(4, FIRST, FULL).validate_holder(4, FIRST, EMPTY)
+    pending = FOURTH.validate_holder(4, FIRST, FULL, NONE).validate_holder(4, FIRST, EMPTY, NONE)
     assert ((FIRST, EMPTY),) == pending.pending
 
 
@@ -181,7 +188,7 @@ def test_revokes_only_what_has_a_successor():
     assert rule_of(FOURTH.revoke_holder, 4) == "revoke-not-validated"
     assert rule_of(FOURTH.revoke_holder, 2**64 - 1) == "revoke-not-validated"
     assert rule_of(STUB.revoke_holder, 0) == "revoke-not-validated"
-    assert 5 == FOURTH.validate_holder(4, FIRST, FULL).revoke_holder(3).next_holder
+    assert 5 == FOURTH.validate_holder(4, FIRST, FULL, NONE).revoke_holder(3).next_holder
 
 
 def test_an_old_revocation_may_be_asked_for_again():
@@ -195,7 +202,7 @@ def test_publishes_only_the_current_commitment():
 
 
 def test_what_was_published_is_never_revoked():
-    published = FOURTH.validate_holder(4, FIRST, FULL).publish_holder(3)
+    published = FOURTH.validate_holder(4, FIRST, FULL, NONE).publish_holder(3)
     assert rule_of(published.revoke_holder, 3) == "revoke-published"
     assert published.publish_holder(3) == published
     assert rule_of(published.publish_holder, 4) == "commitment-skipped"
@@ -207,10 +214,10 @@ def test_what_was_published_is_never_revoked():
 def test_nothing_new_comes_after_the_end(close):
     ended = close(FOURTH)
     assert rule_of(signed, ended, 4) == "channel-closing"
-    assert rule_of(ended.validate_holder, 4, FIRST, EMPTY) == "channel-closing"
+    assert rule_of(ended.validate_holder, 4, FIRST, EMPTY, NONE) == "channel-closing"
     assert rule_of(ended.splice, SETUP, SPLICE) == "channel-closing"
     assert rule_of(ended.sign_splice, b"\x08" * 32) == "channel-closing"
-    assert ended.validate_holder(3, FIRST, EMPTY) is ended
+    assert ended.validate_holder(3, FIRST, EMPTY, NONE) is ended
     assert ended.splice(SETUP, FUNDING) is ended
 
 
@@ -237,7 +244,7 @@ def test_signs_the_last_commitment_again_but_never_another_one():
 
 def test_does_not_sign_the_last_commitment_for_another_point():
     fifth = signed(FOURTH, 4)
-    assert rule_of(fifth.sign_counterparty, 4, point(5), FIRST, EMPTY) == "commitment-retry-same"
+    assert rule_of(fifth.sign_counterparty, 4, point(5), FIRST, EMPTY, NONE) == "commitment-retry-same"
 
 
 def test_the_peer_never_holds_three_unrevoked_commitments():
@@ -260,9 +267,9 @@ def test_takes_the_peers_revocations_one_after_another():
 def test_refuses_a_secret_that_fits_the_point_but_not_those_before_it():
     """A penalty derives old secrets from newer ones: one that does not chain would lose them."""
     stranger = b"\x05" * 32
-    first = READY.sign_counterparty(0, point(0), FIRST, EMPTY)
-    second = first.sign_counterparty(1, secp256k1.public_key(stranger), FIRST, EMPTY)
-    second = second.revoke_counterparty(0, secret(0)).sign_counterparty(2, point(2), FIRST, EMPTY)
+    first = READY.sign_counterparty(0, point(0), FIRST, EMPTY, NONE)
+    second = first.sign_counterparty(1, secp256k1.public_key(stranger), FIRST, EMPTY, NONE)
+    second = second.revoke_counterparty(0, secret(0)).sign_counterparty(2, point(2), FIRST, EMPTY, NONE)
     assert rule_of(second.revoke_counterparty, 1, stranger) == "policy-commitment-previous-revoked"
 
 
@@ -271,8 +278,8 @@ def test_refuses_a_secret_that_fits_the_point_but_not_those_before_it():
 
 def spliced(channel: ChannelState) -> ChannelState:
     """Commitment 3 exists for both fundings on both sides, and the splice is signed."""
-    channel = channel.splice(SETUP, SPLICE).sign_splice(SPLICED.txid).validate_holder(3, SPLICED, FULL)
-    return channel.sign_counterparty(3, point(3), SPLICED, FULL)
+    channel = channel.splice(SETUP, SPLICE).sign_splice(SPLICED.txid).validate_holder(3, SPLICED, FULL, NONE)
+    return channel.sign_counterparty(3, point(3), SPLICED, FULL, NONE)
 
 
 def test_a_splice_changes_the_funding_and_nothing_else():
@@ -309,24 +316,24 @@ def test_the_commitment_in_force_is_signed_once_for_each_funding():
     assert (FIRST, EMPTY) in channel.signed.contents
     assert (SPLICED, FULL) in channel.signed.contents
     assert counters(FOURTH) == counters(channel)
-    assert rule_of(channel.sign_counterparty, 3, point(3), SPLICED, EMPTY) == "commitment-retry-same"
-    assert rule_of(channel.validate_holder, 3, SPLICED, EMPTY) == "commitment-retry-same"
+    assert rule_of(channel.sign_counterparty, 3, point(3), SPLICED, EMPTY, NONE) == "commitment-retry-same"
+    assert rule_of(channel.validate_holder, 3, SPLICED, EMPTY, NONE) == "commitment-retry-same"
 
 
 def test_no_commitment_is_revoked_before_its_successor_covers_the_funding_in_force():
     channel = spliced(FOURTH)
-    only_splice = channel.validate_holder(4, SPLICED, FULL)
+    only_splice = channel.validate_holder(4, SPLICED, FULL, NONE)
     assert rule_of(only_splice.revoke_holder, 3) == "revoke-not-validated"
-    assert 5 == only_splice.validate_holder(4, FIRST, EMPTY).revoke_holder(3).next_holder
+    assert 5 == only_splice.validate_holder(4, FIRST, EMPTY, NONE).revoke_holder(3).next_holder
     assert 5 == only_splice.lock(SPLICED).revoke_holder(3).next_holder
     assert (
-        rule_of(channel.lock(SPLICED).validate_holder(4, FIRST, EMPTY).revoke_holder, 3)
+        rule_of(channel.lock(SPLICED).validate_holder(4, FIRST, EMPTY, NONE).revoke_holder, 3)
         == "revoke-not-validated"
     )
 
 
 def test_a_funding_is_locked_in_only_if_it_can_come_to_the_chain_with_our_commitment():
-    unsigned = FOURTH.splice(SETUP, SPLICE).validate_holder(3, SPLICED, FULL)
+    unsigned = FOURTH.splice(SETUP, SPLICE).validate_holder(3, SPLICED, FULL, NONE)
     assert FIRST == unsigned.lock(SPLICED).in_force
     uncovered = FOURTH.splice(SETUP, SPLICE).sign_splice(SPLICED.txid)
     assert FIRST == uncovered.lock(SPLICED).in_force
@@ -342,7 +349,7 @@ def test_a_lock_never_goes_back():
 
 def test_a_funding_that_is_replaced_before_the_first_payment_needs_no_splice():
     """Dual funding: each attempt has its own commitment 0, and one of them is buried."""
-    channel = OPEN.splice(SETUP, SPLICE).validate_holder(0, SPLICED, FULL)
+    channel = OPEN.splice(SETUP, SPLICE).validate_holder(0, SPLICED, FULL, NONE)
     assert SPLICED == channel.lock(SPLICED).in_force
 
 
@@ -352,6 +359,29 @@ def test_remembers_a_bounded_number_of_splices():
         channel = channel.sign_splice(number.to_bytes(32, "big"))
     assert state.MOST_SPLICES == len(channel.splices)
     assert channel.sign_splice(channel.splices[-1]) is channel
+
+
+def test_has_a_bounded_number_of_fundings():
+    channel = FOURTH
+    for number in range(state.MOST_SPLICES):
+        channel = channel.splice(SETUP, replace(SPLICE, outpoint=Outpoint(b"\x0c" * 32, number)))
+    assert rule_of(channel.splice, SETUP, SPLICE) == "splices-too-many"
+    assert channel.splice(SETUP, channel.fundings[-1]) is channel
+    whole = tuple(replace(SPLICE, outpoint=Outpoint(b"\x0c" * 32, n)) for n in range(state.MOST_FUNDINGS))
+    locked = replace(FOURTH, fundings=whole, locked=whole[-1].outpoint)
+    assert rule_of(locked.splice, SETUP, SPLICE) == "splices-too-many"
+
+
+def test_what_sets_a_funding_apart_is_remembered_once():
+    channel = FOURTH.splice(SETUP, SPLICE).remember_gap(SPLICED, -5, holder=True)
+    assert channel.remember_gap(SPLICED, 7, holder=True) is channel
+    assert decode_channel(encode(channel)) == channel
+
+
+def test_a_channel_that_was_stored_before_there_were_gaps_is_read():
+    stored = msgspec.msgpack.decode(encode(FOURTH)[1:])
+    del stored["gaps"]
+    assert decode_channel(bytes([codec.VERSION]) + msgspec.msgpack.encode(stored)) == FOURTH
 
 
 # Any order at all
@@ -393,14 +423,14 @@ class AnyOrder(RuleBasedStateMachine):
     def sign(self, near, content, outpoint, odd_point):
         number = max(0, self.channel.next_counterparty + near)
         at = point(number + odd_point)
-        if self.take(lambda channel: channel.sign_counterparty(number, at, outpoint, content)):
+        if self.take(lambda channel: channel.sign_counterparty(number, at, outpoint, content, NONE)):
             assert (at, content) == self.signed.setdefault((number, outpoint), (at, content))
             assert number <= self.channel.next_counterparty_revocation + 1
 
     @rule(near=NEAR, content=CONTENTS, outpoint=OUTPOINTS)
     def validate(self, near, content, outpoint):
         number = max(0, self.channel.next_holder + near)
-        if self.take(lambda channel: channel.validate_holder(number, outpoint, content)):
+        if self.take(lambda channel: channel.validate_holder(number, outpoint, content, NONE)):
             assert number not in self.released
             self.validated[number, outpoint] = content
 
