@@ -26,7 +26,7 @@ def test_every_input_of_the_corpus_keeps_the_promises(name):
 
 
 def test_every_made_life_keeps_the_promises():
-    for choices in entry_point.made_seeds():
+    for choices in entry_point.after_openings():
         entry_point.check(choices)
 
 
