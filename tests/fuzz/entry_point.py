@@ -15,7 +15,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 
-from fuzz import lives, made, octets, surroundings, values
+from fuzz import lives, made, made_seeds, octets, surroundings, values
 from fuzz.lives import Life
 from fuzz.tape import Tape
 from fuzz.witness import Store, Witness
@@ -26,6 +26,8 @@ from signerd.errors import MalformedMessage
 from signerd.units import UnixTime
 
 MOST_ACTIONS = 96
+OPENED = 4
+"""Requests of an opening."""
 MOST_REQUESTS = 32
 
 
@@ -183,5 +185,11 @@ def seeds() -> Iterator[bytes]:
                 yield where + bytes([1, 3])
             for action in (4, 5, 6, 7, 8, 12, 13):
                 yield where + bytes([action]) + hashlib.sha256(where + bytes([action])).digest()[:12]
-        if life.name in made.channels():
-            yield from (begin + b"\x00\x04" + choices for choices in made.seeds())
+    yield from after_openings()
+
+
+def after_openings() -> Iterator[bytes]:
+    """What is made after the openings of the made lives, which come first."""
+    for number in range(len(made.lives())):
+        opened = number.to_bytes(2, "big") + OPENED.to_bytes(2, "big")
+        yield from (opened + choices for choices in made_seeds.seeds())

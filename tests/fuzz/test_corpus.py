@@ -25,6 +25,11 @@ def test_every_input_of_the_corpus_keeps_the_promises(name):
             raise
 
 
+def test_every_made_life_keeps_the_promises():
+    for choices in entry_point.after_openings():
+        entry_point.check(choices)
+
+
 def test_the_store_leads_to_the_same_answers_as_memory(tmp_path):
     for number, path in enumerate(sorted((CORPUS / "entry_point").iterdir())[::8]):
         with StateDb(tmp_path / f"{number}.db") as store:

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any, Protocol
 
 from fuzz import landmarks
+from signerd.core.keys import commitment
 from signerd.core.requests import Refusal, Signed, SigningRequest
 from signerd.core.signer import Signer
 from signerd.core.state import codec as state_codec
@@ -17,7 +18,8 @@ from signerd.core.state.book import Book, Changes, ChannelId, MemoryBook
 from signerd.core.state.channel import ChannelState
 from signerd.core.tx.transaction import Outpoint, Transaction
 from signerd.core.wire import codec, names
-from signerd.core.wire.commitment import SignCommitmentTx, SignRemoteCommitmentTx
+from signerd.core.wire.channel import ValidateRevocation
+from signerd.core.wire.commitment import SignCommitmentTx, SignRemoteCommitmentTx, ValidateCommitmentTx
 from signerd.core.wire.session import DevPreinit
 from signerd.units import UnixTime
 
@@ -63,6 +65,10 @@ class Witness:
     signatures: dict[Commitment, bytes] = field(default_factory=dict)
     """What was signed: a signature is a function of what it signs."""
     published: set[tuple[ChannelId, int]] = field(default_factory=set)
+    validated: set[tuple[ChannelId, int, Outpoint]] = field(default_factory=set)
+    """Commitments of ours that the peer has signed."""
+    points: dict[tuple[ChannelId, int], bytes] = field(default_factory=dict)
+    """Of the peer's commitments that we have signed."""
     counters: dict[ChannelId, tuple[int, int, int]] = field(default_factory=dict)
     store: Store | None = None
     """Where the same is remembered, if anywhere: it must lead to the same answers."""
@@ -75,6 +81,8 @@ class Witness:
             copy_of(self.book),
             dict(self.signatures),
             set(self.published),
+            set(self.validated),
+            dict(self.points),
             dict(self.counters),
         )
 
@@ -122,6 +130,7 @@ class Witness:
         concerned = _channels(message, request)
         self._check_secrets(message, outcome.reply, concerned)
         self._check_signature(message, reply, concerned)
+        self._check_revocation(message, concerned)
         return outcome
 
     def _check_changes(self, changes: Changes) -> None:
@@ -176,6 +185,22 @@ class Witness:
         else:
             assert number + 1 == channel.next_counterparty
             assert number >= channel.next_counterparty_revocation, "a revoked commitment was signed again"
+            point = message.remote_per_commitment_point
+            assert self.points.setdefault((channel_id, number), point) == point, "a number with two points"
+
+    def _check_revocation(self, message: Any, concerned: set[ChannelId]) -> None:
+        for channel_id in concerned:
+            if isinstance(message, ValidateCommitmentTx):
+                spent = Transaction.parse(message.tx.raw).inputs[0].outpoint
+                self.validated.add((channel_id, message.commit_num, spent))
+            elif isinstance(message, ValidateRevocation):
+                point = commitment.point_of(message.per_commitment_secret)
+                known = self.points.get((channel_id, message.revoke_num))
+                assert known == point, "a secret was taken that is not that of the commitment"
+            channel = self.book.channel(channel_id)
+            if channel is not None and channel.next_holder > 1:
+                current = (channel_id, channel.next_holder - 1, channel.in_force)
+                assert current in self.validated, "revoked before its successor was validated"
 
 
 def _check_storable(changes: Changes) -> None:
