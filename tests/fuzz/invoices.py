@@ -10,6 +10,9 @@ from fuzz.tape import Tape
 from signerd.core.tx import bech32
 from signerd.errors import MalformedMessage
 
+LONGEST_PACKED = 8192
+"""Symbols: writing them from bytes takes the square of their number. Only we do that, and never for many."""
+
 
 def edit(text: str, tape: Tape) -> str:
     """Other symbols, or another prefix; a text that is no bech32 stays as it is."""
@@ -21,7 +24,7 @@ def edit(text: str, tape: Tape) -> str:
     if way & 2:
         prefix = octets.edit(prefix.encode(), tape).decode("latin-1")
         prefix = "".join(letter for letter in prefix if "!" <= letter <= "~").lower()
-    elif way & 4:
+    elif way & 4 and len(symbols) < LONGEST_PACKED:
         symbols = bech32.unpack(octets.edit(bech32.pack(symbols), tape))
     else:
         symbols = bytes(symbol & 31 for symbol in octets.edit(symbols, tape))
