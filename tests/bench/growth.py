@@ -63,7 +63,7 @@ async def _requests(
         title = f"{name}, {plan.most_channels} channels"
         rows += [
             row(f"{title}: p50", "ms", medians[1]),
-            row(f"{title} : 1, p50", "", medians[1] / medians[0], target="<= 1.2", judge=at_most(1.2)),
+            row(f"{title} : 1, p50", "times", medians[1] / medians[0], target="<= 1.2", judge=at_most(1.2)),
         ]
     return rows
 
@@ -129,5 +129,5 @@ async def _starts(rig: Rig, plan: Plan, filled: Contender) -> list[Row]:
     title = f"process start to signer stream open, {plan.started_with} channels"
     return [
         row(f"{title}, median of {plan.starts}", "ms", many * 1000),
-        row(f"{title} : none", "", many / none, target="<= 1.5", judge=at_most(1.5)),
+        row(f"{title} : none", "times", many / none, target="<= 1.5", judge=at_most(1.5)),
     ]

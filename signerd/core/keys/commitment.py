@@ -35,7 +35,7 @@ def secret_at(seed: bytes, index: int) -> bytes:
 
 def point_of(secret: bytes) -> bytes:
     """The per-commitment point (33 bytes) of a secret."""
-    return secp256k1.public_key(secret)
+    return secp256k1.point_of(secret)
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,11 @@ def public_key(secret: bytes) -> bytes:
     return _key(secret).public_key.format(compressed=True)
 
 
+def point_of(secret: bytes) -> bytes:
+    """As `public_key`, for a secret that is needed for nothing more: it is not kept, and half the work."""
+    return PublicKey.from_secret(secret).format(compressed=True)
+
+
 def ecdh(secret: bytes, point: bytes) -> bytes:
     """SHA-256 of the compressed shared point, 32 bytes (libsecp256k1's default; hsmd type 1).
 
