@@ -86,3 +86,6 @@ def _splices() -> Iterator[bytes]:
             yield moving + step(number + 1, fundings=(FIRST, funding)) + lock
             yield moving + step(number + 1, fundings=(funding,))
     yield whole_splice(0, PUT_IN) + whole_splice(0, TAKE_OUT)
+    # Locked in without a commitment of ours for it.
+    unsigned = (choices(kind, 0, funding=PUT_IN) for kind in (Kind.SPLICE, Kind.SET_UP, Kind.LOCK))
+    yield step(1) + b"".join(unsigned)
