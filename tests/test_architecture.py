@@ -21,9 +21,21 @@ MAY_IMPORT = {
     "greenlight": {"errors", "units", "core"},
     "store": {"errors", "units", "core"},
     "observe": {"errors", "units", "core"},
-    "daemon": {"errors", "units", "core", "config", "greenlight", "store", "observe"},
+    "control": {"errors", "units", "core", "observe"},
+    "daemon": {"errors", "units", "core", "config", "greenlight", "store", "observe", "control"},
     "dev": {"errors", "units", "core", "greenlight"},
-    "cli": {"errors", "units", "core", "config", "greenlight", "store", "observe", "daemon", "dev"},
+    "cli": {
+        "errors",
+        "units",
+        "core",
+        "config",
+        "greenlight",
+        "store",
+        "observe",
+        "control",
+        "daemon",
+        "dev",
+    },
     "__main__": {"cli"},
 }
 
@@ -55,7 +67,7 @@ DEV_NEVER = {"signerd.core.signer", "signerd.core.pairing", "signerd.core.handle
 
 # Library → the only places that may import it.
 ONLY_IN = {
-    "grpc": ("signerd.greenlight", "signerd.dev"),
+    "grpc": ("signerd.greenlight", "signerd.control", "signerd.dev"),
     "coincurve": ("signerd.core.keys.secp256k1",),
     "embit": ("signerd.core", "signerd.daemon.preflight"),
     "click": ("signerd.cli",),

@@ -28,13 +28,14 @@ def command(**common: Any) -> int:
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from signerd.daemon.supervisor import Supervisor
     from signerd.observe import events
+    from signerd.observe.bus import Bus
     from signerd.observe.logs import Log
 
     keys = node_secret.load_keys(settings)
-    log = Log(form=settings.config.log.format, level=settings.config.log.level)
+    bus = Bus(Log(form=settings.config.log.format, level=settings.config.log.level).emit)
     try:
-        Supervisor(settings, keys, log).run()
+        Supervisor(settings, keys, bus).run()
     except SignerdError as problem:
-        log.emit(events.Failed(reason=problem.message, hint=problem.hint, exit_code=int(problem.exit_code)))
+        bus.emit(events.Failed(reason=problem.message, hint=problem.hint, exit_code=int(problem.exit_code)))
         return problem.exit_code
     return ExitCode.OK

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from signerd.core.certificates import DeviceCertificate
 from signerd.daemon.clock import Clock
 from signerd.observe import events
-from signerd.observe.logs import Log
+from signerd.observe.bus import Bus
 
 WARN_DAYS = 30
 _DAY = 86400
@@ -20,7 +20,7 @@ class ExpiryWatch:
 
     certificate: DeviceCertificate
     clock: Clock
-    log: Log
+    bus: Bus
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -32,6 +32,6 @@ class ExpiryWatch:
         """One look at the clock."""
         days = (self.certificate.not_after - self.clock.now()) // _DAY
         if days < WARN_DAYS:
-            self.log.emit(
+            self.bus.emit(
                 events.CertificateExpires(days_left=days, hint="run `signerd recover` to get a new one")
             )

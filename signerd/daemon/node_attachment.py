@@ -19,7 +19,7 @@ from signerd.greenlight.node import NodeClient
 from signerd.greenlight.pb import greenlight_pb2
 from signerd.greenlight.values import Undecodable
 from signerd.observe import events
-from signerd.observe.logs import Log
+from signerd.observe.bus import Bus
 
 _POLL_RAN_OUT = "DEADLINE_EXCEEDED"
 _NEARLY = 0.9
@@ -39,7 +39,7 @@ class NodeAttachment:
     sessions: Backoff
     placement: Backoff
     clock: Clock
-    log: Log
+    bus: Bus
     poll_seconds: float
     probe_seconds: float
     known: KnownEntries = field(default_factory=KnownEntries)
@@ -93,7 +93,7 @@ class NodeAttachment:
 
     async def _failed(self, error: RemoteError) -> None:
         pause = self.calls.pause()
-        self.log.emit(
+        self.bus.emit(
             events.SchedulerCallFailed(
                 call="GetNodeInfo", reason=error.message, hint=error.hint, retry_seconds=round(pause, 2)
             )
@@ -104,10 +104,10 @@ class NodeAttachment:
         self.sessions.started()
         try:
             async with self.connect(uri) as node, node.requests(self.known) as requests:
-                self.log.emit(events.NodeAttached(uri=uri))
+                self.bus.emit(events.NodeAttached(uri=uri))
                 async for request in requests:
                     if isinstance(request, Undecodable):
-                        self.log.emit(events.Garbage(source="node", size=len(request.raw)))
+                        self.bus.emit(events.Garbage(source="node", size=len(request.raw)))
                     else:
                         await self._answer(node, request)
             reason = "the node closed the stream"
@@ -115,7 +115,7 @@ class NodeAttachment:
             # Even a refusal: the scheduler hands out the address, and must not be able to end us with it.
             reason = error.message
         pause = self.sessions.pause()
-        self.log.emit(events.NodeDetached(uri=uri, reason=reason, retry_seconds=round(pause, 2)))
+        self.bus.emit(events.NodeDetached(uri=uri, reason=reason, retry_seconds=round(pause, 2)))
         await asyncio.sleep(pause)
 
     async def _answer(self, node: NodeClient, message: greenlight_pb2.HsmRequest) -> None:
@@ -137,10 +137,10 @@ class NodeAttachment:
     def _tell(self, request: SigningRequest, outcome: Signed | Refusal, milliseconds: float) -> None:
         name = names.name_of(int.from_bytes(request.raw[:2], "big"))
         if isinstance(outcome, Refusal):
-            self.log.emit(
+            self.bus.emit(
                 events.RequestRefused(
                     request_id=request.id, message=name, rule=outcome.rule, reason=outcome.reason
                 )
             )
         else:
-            self.log.emit(events.RequestAnswered(request_id=request.id, message=name, ms=milliseconds))
+            self.bus.emit(events.RequestAnswered(request_id=request.id, message=name, ms=milliseconds))

@@ -15,8 +15,8 @@ from signerd.greenlight.pb import scheduler_pb2
 from signerd.greenlight.scheduler import SignerRequests
 from signerd.greenlight.values import Undecodable
 from signerd.observe import events
+from signerd.observe.bus import Bus
 from signerd.observe.events import Event
-from signerd.observe.logs import Log
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class SchedulerStream:
     link: SchedulerLink
     service: SigningService
     backoff: Backoff
-    log: Log
+    bus: Bus
     answer_refusals: bool
 
     async def run(self) -> None:
@@ -43,7 +43,7 @@ class SchedulerStream:
                 self.link.note_failure(error)
                 reason = error.message
             pause = self.backoff.pause()
-            self.log.emit(events.SchedulerStreamEnded(reason=reason, retry_seconds=round(pause, 2)))
+            self.bus.emit(events.SchedulerStreamEnded(reason=reason, retry_seconds=round(pause, 2)))
             await self.link.pause(pause)
 
     async def _serve(self, stream: SignerRequests) -> None:
@@ -51,7 +51,7 @@ class SchedulerStream:
         try:
             async for request in stream:
                 if isinstance(request, Undecodable):
-                    self.log.emit(events.Garbage(source="scheduler", size=len(request.raw)))
+                    self.bus.emit(events.Garbage(source="scheduler", size=len(request.raw)))
                     continue
                 response, event = self._answer(request)
                 try:
@@ -59,7 +59,7 @@ class SchedulerStream:
                         await stream.answer(response)
                 finally:
                     # Once we wait for the next request.
-                    asyncio.get_running_loop().call_soon(self.log.emit, event)
+                    asyncio.get_running_loop().call_soon(self.bus.emit, event)
         finally:
             announcement.cancel()
 
@@ -68,7 +68,7 @@ class SchedulerStream:
             await stream.opened()
         except RemoteError:
             return  # the reader of the stream meets the same error, and tells
-        self.log.emit(events.SchedulerStreamOpen())
+        self.bus.emit(events.SchedulerStreamOpen())
 
     def _answer(
         self, request: scheduler_pb2.SignerRequest

@@ -25,7 +25,7 @@ from signerd.greenlight.node import NodeClient
 from signerd.greenlight.scheduler import SchedulerClient
 from signerd.greenlight.transport import ClientOptions, Identity
 from signerd.observe import events
-from signerd.observe.logs import Log
+from signerd.observe.bus import Bus
 from signerd.store import files, lineage
 from signerd.store.state_db import StateDb
 from signerd.units import UnixTime
@@ -51,10 +51,10 @@ class _Stop(Exception):
 class Supervisor:
     """The whole daemon: everything is checked in `run` before any loop starts."""
 
-    def __init__(self, settings: Settings, keys: NodeKeys, log: Log, *, clock: Clock | None = None) -> None:
+    def __init__(self, settings: Settings, keys: NodeKeys, bus: Bus, *, clock: Clock | None = None) -> None:
         self._settings = settings
         self._keys = keys
-        self._log = log
+        self._bus = bus
         self._clock = clock or SystemClock()
 
     def run(self) -> None:
@@ -72,14 +72,14 @@ class Supervisor:
                 store.forget_payments(UnixTime(self._clock.now() - REMEMBERED))
                 self._announce()
                 if anew:
-                    self._log.emit(
+                    self._bus.emit(
                         events.StateStartedAnew(
                             path=str(path),
                             hint="good for a new node; if it has channels, stop, bring the old file back, "
                             "or see `signerd new-store --help`",
                         )
                     )
-                self._log.emit(
+                self._bus.emit(
                     events.StoreOpened(
                         path=str(path), channels=store.channel_count, highest_channel=store.highest_channel
                     )
@@ -88,7 +88,7 @@ class Supervisor:
 
     def _announce(self) -> None:
         settings, config = self._settings, self._settings.config
-        self._log.emit(
+        self._bus.emit(
             events.Started(
                 node_id=self._keys.node_id.hex(),
                 network=settings.network,
@@ -97,17 +97,17 @@ class Supervisor:
                 version=signerd.__version__,
             )
         )
-        self._log.emit(
+        self._bus.emit(
             events.CommandsNotChecked(
                 meaning="a withdrawal, payment or invoice is signed without asking whether you ordered it"
             )
         )
         if reason := hardening.lock_memory():
-            self._log.emit(events.MemoryNotLocked(reason=reason))
+            self._bus.emit(events.MemoryNotLocked(reason=reason))
         if remedy := identity.readable_by_others(settings):
-            self._log.emit(events.CredentialsReadable(hint=remedy))
+            self._bus.emit(events.CredentialsReadable(hint=remedy))
         if config.pairing.allow_widening:
-            self._log.emit(
+            self._bus.emit(
                 events.SafetyLowered(
                     key="pairing.allow_widening",
                     meaning="a paired device may give another one more rights than it has",
@@ -124,7 +124,7 @@ class Supervisor:
                 group.create_task(_settle(link))
                 group.create_task(self._until_signalled())
         except* _Stop as stop:
-            self._log.emit(events.Stopping(reason=str(stop.exceptions[0])))
+            self._bus.emit(events.Stopping(reason=str(stop.exceptions[0])))
         except* SignerdError as failures:
             raise _first(failures) from None
         finally:
@@ -150,13 +150,13 @@ class Supervisor:
             sessions=self._backoff(),
             placement=self._backoff(cap=PLACEMENT_CAP_SECONDS),
             clock=self._clock,
-            log=self._log,
+            bus=self._bus,
             poll_seconds=config.scheduler.poll_seconds,
             probe_seconds=min(PROBE_SECONDS, config.scheduler.deadline_seconds),
         )
-        stream = SchedulerStream(link, service, self._backoff(), self._log, config.pairing.answer_refusals)
-        upgrades = Upgrades(link, signer, config.node.version, self._backoff(), self._log)
-        watch = expiry.ExpiryWatch(certificate, self._clock, self._log)
+        stream = SchedulerStream(link, service, self._backoff(), self._bus, config.pairing.answer_refusals)
+        upgrades = Upgrades(link, signer, config.node.version, self._backoff(), self._bus)
+        watch = expiry.ExpiryWatch(certificate, self._clock, self._bus)
         return {
             "upgrades": upgrades.run(),
             "scheduler stream": stream.run(),

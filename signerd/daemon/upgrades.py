@@ -11,7 +11,7 @@ from signerd.daemon.backoff import Backoff
 from signerd.daemon.scheduler_link import SchedulerLink
 from signerd.errors import AccessDenied, RemoteError
 from signerd.observe import events
-from signerd.observe.logs import Log
+from signerd.observe.bus import Bus
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Upgrades:
     signer: Signer
     signer_version: str
     backoff: Backoff
-    log: Log
+    bus: Bus
 
     async def run(self) -> None:
         """Until cancelled. Raises AccessDenied when our credentials are refused."""
@@ -47,7 +47,7 @@ class Upgrades:
                 self._failed(error, pause)
             else:
                 self.link.note_upgraded()
-                self.log.emit(events.Upgraded(old_version=old_version, signer_version=self.signer_version))
+                self.bus.emit(events.Upgraded(old_version=old_version, signer_version=self.signer_version))
                 pause = await self._until_due()
 
     async def _until_due(self) -> float:
@@ -57,7 +57,7 @@ class Upgrades:
         return self.backoff.pause()
 
     def _failed(self, error: RemoteError, pause: float) -> None:
-        self.log.emit(
+        self.bus.emit(
             events.SchedulerCallFailed(
                 call="MaybeUpgrade", reason=error.message, hint=error.hint, retry_seconds=round(pause, 2)
             )

@@ -10,6 +10,7 @@ from helpers.clock import FakeClock
 
 from signerd.core.certificates import DeviceCertificate
 from signerd.daemon.expiry import ExpiryWatch
+from signerd.observe.bus import Bus
 from signerd.observe.logs import Log
 from signerd.units import NodeId, UnixTime
 
@@ -22,7 +23,7 @@ def said_with(days_left: int) -> list[dict[str, object]]:
         common_name="/users/02/default", node_id=NodeId(b""), device="default", public_key=b"",
         not_before=UnixTime(0), not_after=UnixTime(clock.now() + days_left * DAY + 1),
     )  # fmt: skip
-    ExpiryWatch(certificate, clock, Log(form="json", level="info", stream=out)).look()
+    ExpiryWatch(certificate, clock, Bus(Log(form="json", level="info", stream=out).emit)).look()
     return [json.loads(line) for line in out.getvalue().splitlines()]
 
 
