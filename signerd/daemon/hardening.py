@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import re
 import resource
@@ -60,6 +61,15 @@ def share_one_heap() -> None:
     libc = ctypes.CDLL(None)
     if hasattr(libc, "mallopt"):
         libc.mallopt(_M_ARENA_MAX, 1)
+
+
+def settle_objects() -> None:
+    """What is there now stays: the collector of cycles need not look through it again and again.
+
+    It would do so in the middle of a request, every few thousand, and take longer than most of them.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def give_back_code() -> None:

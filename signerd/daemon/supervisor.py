@@ -214,6 +214,7 @@ class Supervisor:
 async def _settle(link: SchedulerLink) -> None:
     await link.upgraded()
     await asyncio.sleep(SETTLED_SECONDS)
+    hardening.settle_objects()
     hardening.give_back_code()
 
 

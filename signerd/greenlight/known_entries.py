@@ -37,14 +37,16 @@ class KnownEntries:
 
         None if it has more than `limit` fields, known entries included, or one of a kind that has no length.
         """
-        known, kept = list(self._known.values()), []
+        known, kept, size = list(self._known.values()), [], len(raw)
+        last = len(known) - 1
         position, place, count, out_of_place = 0, 0, 0, 0
-        while position < len(raw) and count <= limit:
-            ahead = known[place : place + 2]
-            if ahead and raw.startswith(ahead[0], position):
-                position += len(ahead[0])
-                place, count = place + 1, count + 1
-            elif ahead and raw.startswith(ahead[-1], position):
+        while position < size and count <= limit:
+            # A thousand times for each message: nothing is made here, and little is called.
+            if place <= last and raw.startswith(known[place], position):
+                position += len(known[place])
+                place += 1
+                count += 1
+            elif place < last and raw.startswith(known[place + 1], position):
                 place += 1
             else:
                 start = position

@@ -12,6 +12,7 @@ import itertools
 from functools import lru_cache
 
 from coincurve import PrivateKey, PublicKey, PublicKeyXOnly
+from coincurve._libsecp256k1 import lib
 from coincurve.ecdsa import cdata_to_der, der_to_cdata, deserialize_compact, serialize_compact
 from coincurve.utils import DEFAULT_NONCE
 
@@ -22,6 +23,7 @@ POINT_SIZE = 33
 
 _RFC6979 = DEFAULT_NONCE[0]
 _MINUS_ONE = (ORDER - 1).to_bytes(32, "big")
+_ORDER_BYTES, _ZERO = ORDER.to_bytes(32, "big"), bytes(32)
 
 
 class Nonce(enum.Enum):
@@ -139,9 +141,11 @@ def verify_compact(point: bytes, signature: bytes, digest: bytes) -> bool:
     key = _verifier(point)
     if key is None:
         return False
-    if not (is_secret(signature[:32]) and is_secret(signature[32:])):
+    if not (_ZERO < signature[:32] < _ORDER_BYTES and _ZERO < signature[32:] < _ORDER_BYTES):
         return False
-    return key.verify(cdata_to_der(deserialize_compact(signature)), digest, hasher=None)
+    # Not `key.verify`: it takes DER alone, and writing and reading that costs a quarter of the verification.
+    parsed = deserialize_compact(signature)
+    return bool(lib.secp256k1_ecdsa_verify(key.context.ctx, parsed, digest, key.public_key) == 1)
 
 
 def sign_schnorr(secret: bytes, digest: bytes, aux_randomness: bytes) -> bytes:
