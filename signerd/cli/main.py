@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "decrypt-export": ("decrypt_export", "Decrypt a node export, offline."),
     "inspect": ("inspect", "Show what this signer says of itself."),
     "replay": ("replay", "Decide recorded requests offline, one JSON line each."),
+    "doctor": ("doctor", "Find out what is wrong with this installation."),
     "dev": ("dev", "A local Greenlight for trying things out."),
     "demo": ("demo", "Watch the whole story on this machine in a few seconds."),
 }

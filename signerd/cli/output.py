@@ -9,7 +9,7 @@ import json as json_module
 import os
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -45,7 +45,7 @@ def error(problem: SignerdError, *, json: bool) -> None:
         print(json_module.dumps(document), flush=True)
     for label, colour, text in (("error:", "red", problem.message), ("hint:", "cyan", problem.hint)):
         if text:
-            print(f"{_paint(label, colour)} {plain(text)}", file=sys.stderr, flush=True)
+            print(f"{paint(label, colour, stream=sys.stderr)} {plain(text)}", file=sys.stderr, flush=True)
 
 
 def confirm(question: str, *, yes: bool = False) -> None:
@@ -58,6 +58,8 @@ def confirm(question: str, *, yes: bool = False) -> None:
         raise Interrupted("nothing was done")
 
 
-def _paint(text: str, colour: str) -> str:
-    plain = not sys.stderr.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+def paint(text: str, colour: str, *, stream: TextIO | None = None) -> str:
+    """In colour where `stream` (stdout) is a terminal that wants it."""
+    out = stream or sys.stdout
+    plain = not out.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
     return text if plain else click.style(text, fg=colour, bold=True)

@@ -33,7 +33,7 @@ def lock_memory() -> str | None:
     if sys.platform != "linux":
         return f"this signer cannot lock memory on {sys.platform}"
     soft, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
-    if soft != resource.RLIM_INFINITY and not _may_exceed_limits():
+    if soft != resource.RLIM_INFINITY and not may_exceed_limits():
         # With a finite limit, every later allocation and thread beyond it would fail.
         return f"the limit is {soft} bytes (LimitMEMLOCK=infinity in systemd, `ulimit -l` in a shell)"
     libc = ctypes.CDLL(None, use_errno=True)
@@ -43,7 +43,7 @@ def lock_memory() -> str | None:
     return os.strerror(ctypes.get_errno())
 
 
-def _may_exceed_limits() -> bool:
+def may_exceed_limits() -> bool:
     """Whether this process has CAP_IPC_LOCK (capabilities(7))."""
     with Path("/proc/self/status").open("rb") as status:
         for line in status:
