@@ -13,6 +13,7 @@ MEASURES = (
     "signing",
     "growth",
     "trouble",
+    "soak",
     "decrypt",
     "imports",
 )
@@ -52,6 +53,7 @@ class Plan:
     window_seconds: float
     peer_settle_seconds: float
     """The peer has no backoff: its first second is as its last."""
+    soak_reconnects: int
     decrypt_bytes: int
     decrypt_small_bytes: int
     """The peer has its turns at the small one alone: it takes some 25 times the size in memory."""
@@ -81,6 +83,7 @@ FULL = Plan(
     settle_seconds=10,
     window_seconds=20,
     peer_settle_seconds=10,
+    soak_reconnects=10_000,
     decrypt_bytes=4 * 10**9,
     decrypt_small_bytes=10 * 10**6,
     decrypt_turns=5,
@@ -108,6 +111,7 @@ QUICK = Plan(
     settle_seconds=10,
     window_seconds=10,
     peer_settle_seconds=2,
+    soak_reconnects=1000,
     decrypt_bytes=256 * 10**6,
     decrypt_small_bytes=10 * 10**6,
     decrypt_turns=5,

@@ -136,7 +136,7 @@ class Rig:
         return await _contender(contender.name, contender.python, seed, self.directory, self.greenlight)
 
     @contextlib.asynccontextmanager
-    async def running(self, contender: Contender) -> AsyncIterator[Running]:
+    async def running(self, contender: Contender, **env: str) -> AsyncIterator[Running]:
         """A process of this signer; on leaving it is told to stop, and its node is stopped."""
         self._logs += 1
         log = self.directory / f"{contender.name}-{self._logs}.log"
@@ -144,7 +144,7 @@ class Rig:
         with log.open("wb") as output:
             started = time.monotonic()
             process = await asyncio.create_subprocess_exec(
-                *contender.command, env=self._environment(contender), cwd=self.directory,
+                *contender.command, env=self._environment(contender) | env, cwd=self.directory,
                 stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=output,
             )  # fmt: skip
         try:

@@ -23,14 +23,14 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 # The path has to be set first.
 # ruff: noqa: E402
 import pytest
-from bench import commands, decryption, growth, load, signing, timing, trouble
+from bench import commands, decryption, growth, load, signing, soak, timing, trouble
 from bench.plan import FULL, MEASURES, QUICK, Plan
 from bench.rig import Rig, facts
 from bench.table import Row, printed
 from helpers.peer import peer_python
 
 NAMES = f"some of {', '.join(MEASURES)}"
-_ONLINE = {"start", "schedule", "signing", "growth", "trouble", *load.MEASURES}
+_ONLINE = {"start", "schedule", "signing", "growth", "trouble", "soak", *load.MEASURES}
 
 
 def main() -> None:
@@ -74,6 +74,8 @@ async def _online(directory: Path, plan: Plan, wanted: set[str], peer: Path | No
             rows += _told(await growth.measure(rig, plan))
         if "trouble" in wanted:
             rows += _told(await trouble.measure(rig, plan))
+        if "soak" in wanted:
+            rows += _told(await soak.measure(rig, plan))
     return rows
 
 
