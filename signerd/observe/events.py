@@ -186,6 +186,17 @@ class PairingRefused(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ControlRefused(Event):
+    """Somebody called at the control socket who may not, or one too many."""
+
+    NAME = "control-refused"
+    LEVEL = "warning"
+    uid: int
+    pid: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stopping(Event):
     NAME = "stopping"
     reason: str
