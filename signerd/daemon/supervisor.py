@@ -20,7 +20,7 @@ from signerd.daemon.scheduler_stream import SchedulerStream
 from signerd.daemon.signing_service import SigningService
 from signerd.daemon.store_watch import StoreWatch
 from signerd.daemon.upgrades import Upgrades
-from signerd.errors import SignerdError
+from signerd.errors import SignerdError, first_error
 from signerd.greenlight.node import NodeClient
 from signerd.greenlight.scheduler import SchedulerClient
 from signerd.greenlight.transport import ClientOptions, Identity
@@ -126,7 +126,7 @@ class Supervisor:
         except* _Stop as stop:
             self._bus.emit(events.Stopping(reason=str(stop.exceptions[0])))
         except* SignerdError as failures:
-            raise _first(failures) from None
+            raise first_error(failures) from None
         finally:
             await link.close()
 
@@ -226,9 +226,3 @@ async def _for_ever(name: str, loop: Coroutine[Any, Any, None]) -> None:
         if task is not None and task.cancelling():
             raise
     raise RuntimeError(f"the loop of the {name} ended by itself")
-
-
-def _first(group: BaseExceptionGroup[SignerdError]) -> SignerdError:
-    for error in group.exceptions:
-        return _first(error) if isinstance(error, BaseExceptionGroup) else error
-    raise group
