@@ -16,6 +16,10 @@ _MAX_ANSWER = 1024 * 1024
 _MAX_PATH = 107  # unix(7)
 
 
+class NotRunning(Unavailable):
+    """Nobody listens there."""
+
+
 def ask(path: Path, target: str, timeout: float) -> bytes:
     """The document at `target`. `timeout` is for each step, and there are few.
 
@@ -60,7 +64,7 @@ def _no_connection(error: OSError, path: Path) -> Unavailable | AccessDenied:
         )
     if isinstance(error, TimeoutError) or error.errno == errno.EAGAIN:
         return Unavailable(f"the signer at {path} does not take calls", hint="it is stuck; look into its log")
-    return Unavailable(
+    return NotRunning(
         f"no signer runs at {path}",
         hint="start it with `signerd run`; if it runs elsewhere, name its socket with --socket",
     )
