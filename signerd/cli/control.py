@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Coroutine
 from pathlib import Path
@@ -37,5 +36,7 @@ def socket_path(common: dict[str, Any], settings: Settings | None = None) -> Pat
 
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Run a command's asynchronous part; the C core's own log lines stay out of the terminal."""
+    import asyncio
+
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     return asyncio.run(work)

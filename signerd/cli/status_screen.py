@@ -60,7 +60,7 @@ def _versions(versions: Document) -> str:
 
 def _link(label: str, link: Document, now: float) -> Iterator[tuple[str, str]]:
     text = link["state"].replace("-", " ")
-    if "since" in link:
+    if "since" in link and link["state"] != "not-yet":
         text += f" for {span(now - link['since'])}"
     if link["uri"]:
         text += f", {link['uri']}"
