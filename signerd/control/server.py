@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
@@ -34,6 +35,7 @@ _MAX_QUESTION = 4096
 _CHUNK = 65536
 _MAX_REQUEST = 256 * 1024
 _STREAMS_PER_CONNECTION = 16
+_AFTER_TROUBLE_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,8 +85,7 @@ class ControlServer:
             await server.start()
             self._inner = hidden.hide()
             exits.push_async_callback(self._send_away)
-            accepting = await asyncio.start_unix_server(self._accepted, sock=listener, limit=_CHUNK)
-            exits.callback(accepting.close)
+            exits.push_async_callback(_end, asyncio.create_task(self._accept(listener)))
             self._exits = exits.pop_all()
         return self
 
@@ -98,9 +99,9 @@ class ControlServer:
                 ("grpc.max_receive_message_length", _MAX_REQUEST),
                 ("grpc.max_concurrent_streams", _STREAMS_PER_CONNECTION),
                 ("grpc.server_handshake_timeout_ms", int(limits.first_seconds * 1000)),
-                # Who asks half a question and goes quiet is noticed: it does not answer a ping.
+                # Who is there answers a ping; the relay sends away who does not.
                 ("grpc.keepalive_time_ms", int(limits.silence_seconds * 1000)),
-                ("grpc.keepalive_timeout_ms", int(limits.first_seconds * 1000)),
+                ("grpc.keepalive_permit_without_calls", 1),
                 ("grpc.http2.max_pings_without_data", 0),
                 ("grpc.max_connection_idle_ms", int(limits.idle_seconds * 1000)),
             ]
@@ -111,27 +112,27 @@ class ControlServer:
         return server
 
     async def _send_away(self) -> None:
-        for caller in self._callers:
-            caller.cancel()
-        await asyncio.gather(*self._callers, return_exceptions=True)
+        await _end(*self._callers)
 
-    async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        try:
-            if not self._admits(writer.get_extra_info("socket")):
-                writer.transport.abort()
-                return
-            self._callers.add(task)
-            await self._serve(reader, writer)
-        except (OSError, TimeoutError, EOFError, asyncio.LimitOverrunError):
-            pass  # it went away, or never came to the point
-        except asyncio.CancelledError:
-            if task.cancelling() and task not in self._callers:
-                raise
-        finally:
-            self._callers.discard(task)
-            writer.close()
+    async def _accept(self, listener: socket.socket) -> None:
+        """Until cancelled. Not asyncio's own server, which loses whom it has accepted when it is closed."""
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                connection, _ = await loop.sock_accept(listener)
+            except OSError:  # out of descriptors, or the caller has gone
+                await asyncio.sleep(_AFTER_TROUBLE_SECONDS)
+                continue
+            if not self._admits(connection):
+                connection.close()
+                continue
+            caller = loop.create_task(self._serve(connection))
+            self._callers.add(caller)
+            caller.add_done_callback(functools.partial(self._left, connection))
+
+    def _left(self, connection: socket.socket, caller: asyncio.Task[None]) -> None:
+        self._callers.discard(caller)
+        connection.close()  # of one that was cancelled before it began; else it is closed
 
     def _admits(self, connection: socket.socket) -> bool:
         try:
@@ -147,7 +148,19 @@ class ControlServer:
         self._bus.emit(events.ControlRefused(uid=peer.uid, pid=peer.pid, reason=reason))
         return False
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve(self, connection: socket.socket) -> None:
+        reader, writer = await asyncio.open_unix_connection(sock=connection, limit=_CHUNK)
+        try:
+            # It went away, or never came to the point.
+            with contextlib.suppress(OSError, TimeoutError, EOFError, asyncio.LimitOverrunError):
+                await self._answer(reader, writer)
+                writer.close()
+                async with asyncio.timeout(self._limits.first_seconds):
+                    await writer.wait_closed()
+        finally:
+            writer.transport.abort()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         async with asyncio.timeout(self._limits.first_seconds):
             start = await reader.readexactly(4)
             question = b"" if start != b"GET " else await reader.readuntil(b"\r\n\r\n")
@@ -169,22 +182,31 @@ class ControlServer:
         inner_reader, inner_writer = await asyncio.open_unix_connection(self._inner, limit=_CHUNK)
         try:
             inner_writer.write(start)
+            silence = self._limits.silence_seconds + self._limits.first_seconds
             ways = [
-                asyncio.ensure_future(_pass_on(reader, inner_writer)),
-                asyncio.ensure_future(_pass_on(inner_reader, writer)),
+                asyncio.create_task(_pass_on(reader, inner_writer, silence)),
+                asyncio.create_task(_pass_on(inner_reader, writer, None)),
             ]
             try:
                 await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                for way in ways:
-                    way.cancel()
-                await asyncio.gather(*ways, return_exceptions=True)
+                await _end(*ways)
         finally:
             inner_writer.close()
 
 
-async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Until either side ends. A reader that is slow slows its writer, and nobody else."""
-    while data := await reader.read(_CHUNK):
+async def _end(*tasks: asyncio.Task[None]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, silence: float | None) -> None:
+    """Until either side ends, or nothing comes for so long. A slow reader slows its writer alone."""
+    while True:
+        async with asyncio.timeout(silence):
+            data = await reader.read(_CHUNK)
+        if not data:
+            return
         writer.write(data)
         await writer.drain()
