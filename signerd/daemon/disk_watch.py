@@ -22,7 +22,7 @@ class DiskWatch:
     path: Path
     bus: Bus
 
-    async def run(self) -> None:
+    async def run(self, seconds: float = LOOK_SECONDS) -> None:
         """Until cancelled."""
         trouble: str | None = None
         while True:
@@ -31,4 +31,4 @@ class DiskWatch:
                 self.bus.emit(events.StoreFailing(path=str(self.path), reason=trouble, hint=_HINT))
             elif trouble is None and before is not None:
                 self.bus.emit(events.StoreWell(path=str(self.path)))
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(seconds)
