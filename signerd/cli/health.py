@@ -13,16 +13,22 @@ if TYPE_CHECKING:
     from signerd.config import Settings
     from signerd.observe.readiness import Health
 
-_PATIENCE = 5.0
-
 
 @click.command()
 @click.option("--live", is_flag=True, help="Only ask whether it is alive: 0 also while it cannot sign.")
 @click.option("--ready", is_flag=True, help="Ask whether it can sign now (this is the default).")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0.01, 600),
+    default=5.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long an answer may take; without one it is stuck.",
+)
 @options.as_json
 @options.control_socket
 @options.common
-def command(live: bool, ready: bool, json: bool, **common: Any) -> int:  # noqa: FBT001
+def command(live: bool, ready: bool, timeout: float, json: bool, **common: Any) -> int:  # noqa: FBT001
     """Say whether the running signer can sign now, and if not, why.
 
     \b
@@ -43,7 +49,7 @@ def command(live: bool, ready: bool, json: bool, **common: Any) -> int:  # noqa:
     """
     if live and ready:
         raise click.UsageError("--live and --ready exclude each other")
-    state, reason, is_live = _ask(common)
+    state, reason, is_live = _ask(common, timeout)
     from signerd.observe.readiness import Readiness
 
     found = Readiness(state)
@@ -53,14 +59,14 @@ def command(live: bool, ready: bool, json: bool, **common: Any) -> int:  # noqa:
     return 0 if good else found.exit_code
 
 
-def _ask(common: dict[str, Any]) -> tuple[str, str, bool]:
+def _ask(common: dict[str, Any], timeout: float) -> tuple[str, str, bool]:
     import json
 
     from signerd.control import quick
 
     path = control.socket_path(common)
     try:
-        answer = json.loads(quick.ask(path, "/health", _PATIENCE))
+        answer = json.loads(quick.ask(path, "/health", timeout))
     except RemoteError as problem:
         found = _without_answer(problem, common)
         return str(found.state), found.reason, found.live
