@@ -110,7 +110,7 @@ class Overrides(msgspec.Struct, frozen=True, kw_only=True):
     data_dir: Path | None = None
     secret_file: Path | None = None
     network: Network | None = None
-    socket: Path | None = None
+    control_socket: Path | None = None
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -272,7 +272,7 @@ def _secret_file(
 
 
 def _socket(over: Overrides, environ: Mapping[str, str], config: Config, base: Path, data_dir: Path) -> Path:
-    if named := over.socket or environ.get("SIGNERD_SOCKET"):
+    if named := over.control_socket or environ.get("SIGNERD_SOCKET"):
         return Path(named).absolute()
     if config.control.socket:
         return _resolve(config.control.socket, base, environ)

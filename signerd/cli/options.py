@@ -33,7 +33,11 @@ def common(command: F) -> F:
 def control_socket(command: F) -> F:
     """--socket; it is one more of what the function takes as **common."""
     return click.option(
-        "--socket", type=_PATH, metavar="FILE", help="The control socket of the running signer."
+        "--socket",
+        "control_socket",
+        type=_PATH,
+        metavar="FILE",
+        help="The control socket of the running signer.",
     )(command)
 
 

@@ -5,6 +5,7 @@ The question is a `GET` of HTTP/1.1, so that `curl --unix-socket` can ask it too
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
@@ -14,6 +15,8 @@ from signerd.errors import AccessDenied, ConfigError, ProtocolViolation, Unavail
 
 _MAX_ANSWER = 1024 * 1024
 _MAX_PATH = 107  # unix(7)
+_BE_THE_OWNER = "run this as the user who runs signerd, or as root"
+_RESTART = "restart signerd, so that both are of one version"
 
 
 class NotRunning(Unavailable):
@@ -27,18 +30,21 @@ def ask(path: Path, target: str, timeout: float) -> bytes:
     """
     with connect(path, timeout) as connection:
         try:
-            connection.sendall(f"GET {target} HTTP/1.1\r\nHost: signerd\r\n\r\n".encode("ascii"))
+            # A refusal comes before the question, and with a connection that is cut behind it.
+            with contextlib.suppress(ConnectionError):
+                connection.sendall(f"GET {target} HTTP/1.1\r\nHost: signerd\r\n\r\n".encode("ascii"))
             answer = bytearray()
-            while len(answer) <= _MAX_ANSWER and (piece := connection.recv(65536)):
-                answer += piece
+            with contextlib.suppress(ConnectionError):
+                while len(answer) <= _MAX_ANSWER and (piece := connection.recv(65536)):
+                    answer += piece
         except TimeoutError as error:
             raise Unavailable(
                 f"the signer at {path} did not answer within {timeout:g} s",
                 hint="it is stuck, or the machine is very busy; look into its log",
                 code="DEADLINE_EXCEEDED",
             ) from error
-        except OSError as error:
-            raise Unavailable(f"the signer at {path} hung up", hint="look into its log") from error
+    if not answer:
+        raise Unavailable(f"the signer at {path} hung up", hint="it may be stopping; look into its log")
     return _body(bytes(answer), path)
 
 
@@ -58,10 +64,7 @@ def connect(path: Path, timeout: float) -> socket.socket:
 
 def _no_connection(error: OSError, path: Path) -> Unavailable | AccessDenied:
     if error.errno in {errno.EACCES, errno.EPERM}:
-        return AccessDenied(
-            f"the socket {path} belongs to another user",
-            hint="run this as the user who runs signerd, or as root",
-        )
+        return AccessDenied(f"the socket {path} belongs to another user", hint=_BE_THE_OWNER)
     if isinstance(error, TimeoutError) or error.errno == errno.EAGAIN:
         return Unavailable(f"the signer at {path} does not take calls", hint="it is stuck; look into its log")
     return NotRunning(
@@ -73,17 +76,17 @@ def _no_connection(error: OSError, path: Path) -> Unavailable | AccessDenied:
 def _body(answer: bytes, path: Path) -> bytes:
     head, end, body = answer.partition(b"\r\n\r\n")
     lines = head.split(b"\r\n")
-    if not answer:
-        raise AccessDenied(
-            f"the signer at {path} refused this user",
-            hint="run this as the user who runs signerd, or as root",
-        )
     lengths = [
-        line.split(b":", 1)[1].strip() for line in lines[1:] if line.lower().startswith(b"content-length:")
+        line.partition(b":")[2].strip() for line in lines[1:] if line.lower().startswith(b"content-length:")
     ]
-    whole = end and lines[0].startswith(b"HTTP/1.1 200 ") and lengths == [b"%d" % len(body)]
-    if not whole:
-        raise ProtocolViolation(
-            f"what answers at {path} is not this version of signerd", hint="restart signerd"
-        )
-    return body
+    if not end or lengths != [b"%d" % len(body)]:
+        raise ProtocolViolation(f"what answers at {path} is not this version of signerd", hint=_RESTART)
+    match lines[0].split(b" ")[:2]:
+        case [b"HTTP/1.1", b"200"]:
+            return body
+        case [b"HTTP/1.1", b"403"]:
+            raise AccessDenied(f"the signer at {path} answers its owner alone", hint=_BE_THE_OWNER)
+        case [b"HTTP/1.1", b"503"]:
+            raise Unavailable(f"the signer at {path} has too many callers", hint="try again in a moment")
+        case _:
+            raise ProtocolViolation(f"what answers at {path} is not this version of signerd", hint=_RESTART)

@@ -140,12 +140,14 @@ class ControlServer:
         except OSError:
             return False
         if not peer.may_ask:
-            reason = f"only user {os.geteuid()} and root may ask"
+            status, reason = "403 Forbidden", f"only user {os.geteuid()} and root may ask"
         elif len(self._callers) >= self._limits.connections:
-            reason = f"{self._limits.connections} callers at once are too many"
+            status, reason = "503 Busy", f"{self._limits.connections} callers at once are too many"
         else:
             return True
         self._bus.emit(events.ControlRefused(uid=peer.uid, pid=peer.pid, reason=reason))
+        with contextlib.suppress(OSError):
+            connection.send(_document(status, b'{"error": "%s"}\n' % reason.encode("ascii")))
         return False
 
     async def _serve(self, connection: socket.socket) -> None:
@@ -174,9 +176,7 @@ class ControlServer:
     def _page(self, question: bytes) -> bytes:
         target = question.split(b" ", 1)[0].split(b"?", 1)[0].decode("ascii", errors="replace")
         page = self._pages.get(target)
-        status, body = ("200 OK", page()) if page else ("404 Not Found", b"{}\n")
-        head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
-        return f"{head}Connection: close\r\n\r\n".encode("ascii") + body
+        return _document("200 OK", page()) if page else _document("404 Not Found", b"{}\n")
 
     async def _relay(self, start: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         inner_reader, inner_writer = await asyncio.open_unix_connection(self._inner, limit=_CHUNK)
@@ -193,6 +193,11 @@ class ControlServer:
                 await _end(*ways)
         finally:
             inner_writer.close()
+
+
+def _document(status: str, body: bytes) -> bytes:
+    head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+    return f"{head}Connection: close\r\n\r\n".encode("ascii") + body
 
 
 async def _end(*tasks: asyncio.Task[None]) -> None:

@@ -15,6 +15,7 @@ MEASURES = (
     "trouble",
     "decrypt",
     "imports",
+    "asking",
 )
 
 
