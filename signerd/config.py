@@ -76,6 +76,12 @@ class BackoffConfig(_Table, frozen=True):
     stable_seconds: float = 60.0
 
 
+class ControlConfig(_Table, frozen=True):
+    """[control]"""
+
+    socket: str | None = None
+
+
 class LogConfig(_Table, frozen=True):
     """[log]"""
 
@@ -93,6 +99,7 @@ class Config(_Table, frozen=True):
     node: NodeConfig = NodeConfig()
     pairing: PairingConfig = PairingConfig()
     backoff: BackoffConfig = BackoffConfig()
+    control: ControlConfig = ControlConfig()
     log: LogConfig = LogConfig()
 
 
@@ -103,6 +110,7 @@ class Overrides(msgspec.Struct, frozen=True, kw_only=True):
     data_dir: Path | None = None
     secret_file: Path | None = None
     network: Network | None = None
+    control_socket: Path | None = None
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,6 +125,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ca_file: Path | None
     nobody_cert_file: Path | None
     nobody_key_file: Path | None
+    control_socket: Path
 
     @property
     def credentials_file(self) -> Path:
@@ -146,6 +155,7 @@ def load(overrides: Overrides, environ: Mapping[str, str]) -> Settings:
         ca_file=_own_or_gl(scheduler.ca_file, base, environ, "GL_CA_CRT"),
         nobody_cert_file=_own_or_gl(scheduler.nobody_cert_file, base, environ, "GL_NOBODY_CRT"),
         nobody_key_file=_own_or_gl(scheduler.nobody_key_file, base, environ, "GL_NOBODY_KEY"),
+        control_socket=_socket(overrides, environ, config, base, data_dir),
     )
 
 
@@ -261,6 +271,16 @@ def _secret_file(
     return data_dir / SECRET_FILE_NAME
 
 
+def _socket(over: Overrides, environ: Mapping[str, str], config: Config, base: Path, data_dir: Path) -> Path:
+    if named := over.control_socket or environ.get("SIGNERD_SOCKET"):
+        return Path(named).absolute()
+    if config.control.socket:
+        return _resolve(config.control.socket, base, environ)
+    systemd, xdg = environ.get("RUNTIME_DIRECTORY"), environ.get("XDG_RUNTIME_DIR")
+    private = Path(systemd.split(":")[0]) if systemd else Path(xdg) / "signerd" if xdg else data_dir
+    return private.absolute() / "signerd.sock"
+
+
 def _scheduler_uri(environ: Mapping[str, str], config: Config) -> str:
     return config.scheduler.uri or environ.get("GL_SCHEDULER_GRPC_URI") or DEFAULT_SCHEDULER_URI
 
@@ -289,7 +309,7 @@ def _refuse_unknown(table: Mapping[str, Any], source: str) -> None:
         close = [candidate for candidate in known if candidate.rpartition(".")[2] == name]
         if not close:
             close = difflib.get_close_matches(key, _TABLES if is_table else known, n=1, cutoff=0.6)
-        meant = " or ".join(repr(candidate) for candidate in close)
+        meant = " or ".join(map(repr, close))
         raise ConfigError(
             f"{source}: unknown {'table' if is_table else 'key'} {key!r}",
             hint=f"did you mean {meant}?" if close else "config.example.toml shows every key",
@@ -347,10 +367,8 @@ def _check_values(config: Config, source: str) -> None:
     for key in known_keys():
         value = _value(config, key)
         if isinstance(value, str) and (not value or _CONTROL.search(value)):
-            raise ConfigError(
-                f"{source}: {key} is empty or holds control characters",
-                hint="leave the key out to have its default",
-            )
+            what = f"{source}: {key} is empty or holds control characters"
+            raise ConfigError(what, hint="leave the key out to have its default")
         if key in _LIMITS:
             least, most = _LIMITS[key]
             # Written so that not-a-number does not pass.

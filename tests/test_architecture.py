@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "greenlight": {"errors", "units", "core"},
     "store": {"errors", "units", "core"},
     "observe": {"errors", "units", "core"},
-    "control": {"errors", "units", "core", "observe"},
+    "control": {"errors", "units", "core", "store", "observe"},
     "daemon": {"errors", "units", "core", "config", "greenlight", "store", "observe", "control"},
     "dev": {"errors", "units", "core", "greenlight"},
     "cli": {

@@ -41,6 +41,8 @@ def file(tmp_path):
         'ca_file = "/from/file/ca"\n'
         'nobody_cert_file = "/from/file/crt"\n'
         'nobody_key_file = "/from/file/key"\n'
+        "[control]\n"
+        'socket = "/from/file/socket"\n'
     )
     return path
 
@@ -73,6 +75,17 @@ SOURCES = ("default", "file", "environment", "flag")  # each is stronger than th
             {
                 "default": Path("/home/nobody-here/.local/share/signerd/hsm_secret"),
                 "file": Path("/from/file/secret"),
+                "environment": Path("/from/environment"),
+                "flag": Path("/from/flag"),
+            },
+        ),
+        (
+            "control_socket",
+            {"SIGNERD_SOCKET": "/from/environment"},
+            Path("/from/flag"),
+            {
+                "default": Path("/home/nobody-here/.local/share/signerd/signerd.sock"),
+                "file": Path("/from/file/socket"),
                 "environment": Path("/from/environment"),
                 "flag": Path("/from/flag"),
             },
@@ -165,6 +178,19 @@ def test_refuses_a_variable_that_names_no_network():
 
 
 # Where things are
+
+
+def test_the_control_socket_is_in_the_runtime_directory_of_systemd_or_of_the_session():
+    session = {"XDG_RUNTIME_DIR": "/run/user/7", **HOME}
+    system = {"RUNTIME_DIRECTORY": "/run/signerd:/run/more", **session}
+
+    def place(environ: dict[str, str]) -> Path:
+        return config.load(Overrides(), environ).control_socket
+
+    assert place(system) == Path("/run/signerd/signerd.sock")
+    assert place(session) == Path("/run/user/7/signerd/signerd.sock")
+    assert place({"SIGNERD_DATA_DIR": "/data", **HOME}) == Path("/data/signerd.sock")
+    assert place({"RUNTIME_DIRECTORY": "", "XDG_RUNTIME_DIR": "", **HOME}) == place(HOME)
 
 
 def test_relative_paths_of_the_file_start_at_its_directory(tmp_path, monkeypatch):

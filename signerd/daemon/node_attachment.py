@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from signerd.core.requests import Refusal, Signed, SigningRequest
 from signerd.core.wire import names
 from signerd.daemon.backoff import Backoff
 from signerd.daemon.clock import Clock
+from signerd.daemon.pulse import SLACK_SECONDS, Pulse
 from signerd.daemon.scheduler_link import SchedulerLink
 from signerd.daemon.signing_service import SigningService
 from signerd.errors import AccessDenied, Rejected, RemoteError, first_error
@@ -19,6 +21,9 @@ from signerd.greenlight.node import HsmRequests, NodeClient
 from signerd.greenlight.values import Undecodable
 from signerd.observe import events
 from signerd.observe.bus import Bus
+
+NOT_SCHEDULED_SECONDS = 2.0
+"""Where a node runs, a scheduler says within a fraction of it."""
 
 _POLL_RAN_OUT = "DEADLINE_EXCEEDED"
 _NEARLY = 0.9
@@ -43,15 +48,28 @@ class NodeAttachment:
     bus: Bus
     poll_seconds: float
     probe_seconds: float
+    answer_seconds: float
+    pulse: Pulse
     known: KnownEntries = field(default_factory=KnownEntries)
 
     async def run(self) -> None:
         """Until cancelled. Raises AccessDenied when the scheduler refuses our credentials."""
         while True:
             await self.link.upgraded()
-            uri = await self._find()
-            if uri:
-                await self._session(uri)
+            with self._telling():
+                while not (uri := await self._find()):
+                    await self.link.upgraded()
+            await self._session(uri)
+
+    @contextlib.contextmanager
+    def _telling(self) -> Iterator[None]:
+        """Say once that the node does not run, if it is not found soon."""
+        tell = events.NodeNotScheduled()
+        soon = asyncio.get_running_loop().call_later(NOT_SCHEDULED_SECONDS, self.bus.emit, tell)
+        try:
+            yield
+        finally:
+            soon.cancel()
 
     async def _find(self) -> str | None:
         """One poll: the node's URI, or None after a pause."""
@@ -59,7 +77,8 @@ class NodeAttachment:
         started = self.clock.monotonic()
         self.calls.started()
         try:
-            info = await self.link.client.get_node_info(node_id, wait=True, deadline=self.poll_seconds)
+            with self.pulse.at_work("the question where the node is", self.poll_seconds + SLACK_SECONDS):
+                info = await self.link.client.get_node_info(node_id, wait=True, deadline=self.poll_seconds)
         except AccessDenied:
             raise
         except RemoteError as error:
@@ -142,7 +161,8 @@ class NodeAttachment:
         self, node: NodeClient, request: SigningRequest, outcome: Signed | Refusal, room: asyncio.Semaphore
     ) -> None:
         try:
-            await node.respond(translate.hsm_response(request.id, outcome))
+            with self.pulse.at_work("an answer to the node", self.answer_seconds + SLACK_SECONDS):
+                await node.respond(translate.hsm_response(request.id, outcome))
         except Rejected as error:
             # Another signer may have been quicker; the stream is none the worse for it.
             self._tell(request, Refusal("answer-not-taken", error.message), 0.0)

@@ -14,7 +14,9 @@ from signerd.core.signer import Signer
 from signerd.daemon import expiry, hardening, identity, preflight
 from signerd.daemon.backoff import Backoff
 from signerd.daemon.clock import Clock, SystemClock
+from signerd.daemon.new_settings import Unapplied
 from signerd.daemon.node_attachment import NodeAttachment
+from signerd.daemon.oversight import Oversight
 from signerd.daemon.scheduler_link import SchedulerLink
 from signerd.daemon.scheduler_stream import SchedulerStream
 from signerd.daemon.signing_service import SigningService
@@ -56,6 +58,7 @@ class Supervisor:
         self._keys = keys
         self._bus = bus
         self._clock = clock or SystemClock()
+        self._oversight = Oversight(keys, bus, self._clock)
 
     def run(self) -> None:
         """Run until SIGTERM or SIGINT. Raises the SignerdError that ended it otherwise."""
@@ -70,7 +73,7 @@ class Supervisor:
             anew = not path.exists()
             with lineage.in_use(path, self._keys.node_id) as store:
                 store.forget_payments(UnixTime(self._clock.now() - REMEMBERED))
-                self._announce()
+                self._announce(certificate)
                 if anew:
                     self._bus.emit(
                         events.StateStartedAnew(
@@ -86,7 +89,7 @@ class Supervisor:
                 )
                 asyncio.run(self._serve(device, certificate, store))
 
-    def _announce(self) -> None:
+    def _announce(self, certificate: DeviceCertificate) -> None:
         settings, config = self._settings, self._settings.config
         self._bus.emit(
             events.Started(
@@ -97,6 +100,7 @@ class Supervisor:
                 version=signerd.__version__,
             )
         )
+        self._bus.emit(expiry.in_use(certificate, self._clock.now()))
         self._bus.emit(
             events.CommandsNotChecked(
                 meaning="a withdrawal, payment or invoice is signed without asking whether you ordered it"
@@ -115,13 +119,21 @@ class Supervisor:
             )
 
     async def _serve(self, device: Identity, certificate: DeviceCertificate, store: StateDb) -> None:
+        reload = Unapplied(self._settings).reload
+        async with self._oversight.on_duty(self._settings.control_socket, store, reload):
+            await self._run_loops(device, certificate, store)
+
+    async def _run_loops(self, device: Identity, certificate: DeviceCertificate, store: StateDb) -> None:
         link = SchedulerLink(lambda: self._scheduler(device))
         await link.open()
         try:
             async with asyncio.TaskGroup() as group:
                 for name, loop in self._loops(link, device, certificate, store).items():
                     group.create_task(_for_ever(name, loop))
+                for name, loop in self._oversight.loops(self._settings.state_file).items():
+                    group.create_task(_for_ever(name, loop))
                 group.create_task(_settle(link))
+                group.create_task(self._oversight.ready())
                 group.create_task(self._until_signalled())
         except* _Stop as stop:
             self._bus.emit(events.Stopping(reason=str(stop.exceptions[0])))
@@ -153,9 +165,19 @@ class Supervisor:
             bus=self._bus,
             poll_seconds=config.scheduler.poll_seconds,
             probe_seconds=min(PROBE_SECONDS, config.scheduler.deadline_seconds),
+            pulse=self._oversight.pulse,
+            answer_seconds=config.node.deadline_seconds,
         )
         stream = SchedulerStream(link, service, self._backoff(), self._bus, config.pairing.answer_refusals)
-        upgrades = Upgrades(link, signer, config.node.version, self._backoff(), self._bus)
+        upgrades = Upgrades(
+            link=link,
+            signer=signer,
+            signer_version=config.node.version,
+            backoff=self._backoff(),
+            bus=self._bus,
+            pulse=self._oversight.pulse,
+            call_seconds=config.scheduler.deadline_seconds,
+        )
         watch = expiry.ExpiryWatch(certificate, self._clock, self._bus)
         return {
             "upgrades": upgrades.run(),

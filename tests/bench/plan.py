@@ -16,6 +16,7 @@ MEASURES = (
     "soak",
     "decrypt",
     "imports",
+    "asking",
 )
 
 

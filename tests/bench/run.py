@@ -23,7 +23,7 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 # The path has to be set first.
 # ruff: noqa: E402
 import pytest
-from bench import commands, decryption, growth, load, signing, soak, timing, trouble
+from bench import asking, commands, decryption, growth, load, signing, soak, timing, trouble
 from bench.plan import FULL, MEASURES, QUICK, Plan
 from bench.rig import Rig, facts
 from bench.table import Row, printed
@@ -52,6 +52,8 @@ def main() -> None:
             rows += _told(decryption.measure(directory, plan, peer))
         if "imports" in wanted:
             rows += _told(commands.measure(directory, plan))
+        if "asking" in wanted:
+            rows += _told(asking.measure(directory, plan))
     print(f"\n{printed(rows)}")
     if options.json:
         report = {"surroundings": surroundings, "rows": [row.as_json() for row in rows]}

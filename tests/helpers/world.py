@@ -159,10 +159,12 @@ class World:
         return {"SIGNERD_CONFIG": str(path)}
 
     @asynccontextmanager
-    async def daemon(self, *arguments: str, **env: str) -> AsyncIterator[Daemon]:
+    async def daemon(
+        self, *arguments: str, program: tuple[str, ...] = ("-m", "signerd"), **env: str
+    ) -> AsyncIterator[Daemon]:
         """`signerd run` for the time of the block; killed if it is still there at its end."""
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "signerd", "run", *arguments,
+            sys.executable, *program, "run", *arguments,
             env=self.env | env, stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE, limit=2**22,
         )  # fmt: skip
