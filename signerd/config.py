@@ -76,6 +76,13 @@ class BackoffConfig(_Table, frozen=True):
     stable_seconds: float = 60.0
 
 
+class AuditConfig(_Table, frozen=True):
+    """[audit]"""
+
+    keep_records: int = 1_000_000
+    keep_days: int = 3650
+
+
 class LogConfig(_Table, frozen=True):
     """[log]"""
 
@@ -93,6 +100,7 @@ class Config(_Table, frozen=True):
     node: NodeConfig = NodeConfig()
     pairing: PairingConfig = PairingConfig()
     backoff: BackoffConfig = BackoffConfig()
+    audit: AuditConfig = AuditConfig()
     log: LogConfig = LogConfig()
 
 
@@ -339,6 +347,8 @@ _LIMITS: Mapping[str, tuple[float, float]] = {
     "backoff.first_seconds": _MOMENT,
     "backoff.max_seconds": _MOMENT,
     "backoff.stable_seconds": (0, DAY),
+    "audit.keep_records": (1, 10**9),
+    "audit.keep_days": (1, 36_600),
 }
 """Least and most of every number in the file (a test finds one that is missing)."""
 

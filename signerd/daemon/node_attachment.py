@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
+from signerd.core.audit.record import Record, channel_name
+from signerd.core.audit.words import facts_line
 from signerd.core.requests import Refusal, Signed, SigningRequest
 from signerd.core.wire import names
 from signerd.daemon.backoff import Backoff
@@ -122,6 +125,7 @@ class NodeAttachment:
         started = self.clock.monotonic()
         request = translate.signing_request(message)
         outcome = self.service.answer(request)
+        record = self.service.latest
         if isinstance(outcome, Signed) and message.signer_state:
             # Only now: of a request that is refused, nothing is remembered.
             self.known.remember(message.signer_state)
@@ -132,15 +136,38 @@ class NodeAttachment:
             outcome = Refusal("answer-not-taken", error.message)
         elapsed = (self.clock.monotonic() - started) * 1000
         # Once we wait for the next request.
-        asyncio.get_running_loop().call_soon(self._tell, request, outcome, round(elapsed, 2))
+        asyncio.get_running_loop().call_soon(self._tell, request, outcome, record, round(elapsed, 2))
 
-    def _tell(self, request: SigningRequest, outcome: Signed | Refusal, milliseconds: float) -> None:
+    def _tell(
+        self, request: SigningRequest, outcome: Signed | Refusal, record: Record | None, milliseconds: float
+    ) -> None:
         name = names.name_of(int.from_bytes(request.raw[:2], "big"))
+        told = _told(record)
         if isinstance(outcome, Refusal):
             self.bus.emit(
                 events.RequestRefused(
-                    request_id=request.id, message=name, rule=outcome.rule, reason=outcome.reason
+                    request_id=request.id,
+                    message=name,
+                    rule=outcome.rule,
+                    reason=outcome.reason,
+                    ms=milliseconds,
+                    alike=record.decision.count if record and not record.number else None,
+                    **told,
                 )
             )
         else:
-            self.bus.emit(events.RequestAnswered(request_id=request.id, message=name, ms=milliseconds))
+            self.bus.emit(
+                events.RequestAnswered(request_id=request.id, message=name, ms=milliseconds, **told)
+            )
+
+
+def _told(record: Record | None) -> dict[str, Any]:
+    """Of a decision's record, what its line says."""
+    if record is None:
+        return {}
+    decision = record.decision
+    return {
+        "audit": record.number or None,
+        "channel": None if decision.channel is None else channel_name(decision.channel),
+        "facts": facts_line(decision.facts),
+    }

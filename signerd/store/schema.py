@@ -47,6 +47,19 @@ MIGRATIONS = (
         uses    INTEGER NOT NULL
     ) STRICT;
     """,
+    # 4: what was decided, as a chain of hashes; and the last record that was forgotten, on which it goes on.
+    """
+    CREATE TABLE audit (
+        number INTEGER PRIMARY KEY CHECK (number > 0),
+        record BLOB NOT NULL,
+        hash   BLOB NOT NULL CHECK (length(hash) = 32)
+    ) STRICT;
+    CREATE TABLE audit_anchor (
+        id     INTEGER PRIMARY KEY CHECK (id = 0),
+        number INTEGER NOT NULL CHECK (number > 0),
+        hash   BLOB NOT NULL CHECK (length(hash) = 32)
+    ) STRICT;
+    """,
 )
 VERSION = len(MIGRATIONS)
 
