@@ -33,6 +33,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "rune": ("rune", "Create, decode, check or restrict runes."),
     "decrypt-export": ("decrypt_export", "Decrypt a node export, offline."),
     "inspect": ("inspect", "Show what this signer says of itself."),
+    "audit": ("audit", "List, verify or export the record of every decision."),
+    "explain": ("explain", "Say in plain words what was decided, why, and what to do."),
     "replay": ("replay", "Decide recorded requests offline, one JSON line each."),
     "dev": ("dev", "A local Greenlight for trying things out."),
     "demo": ("demo", "Watch the whole story on this machine in a few seconds."),
