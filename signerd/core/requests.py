@@ -61,13 +61,14 @@ class SigningRequest:
 class Signed:
     """The answer: `reply` is an hsmd message, `changes` has to be remembered before it leaves.
 
-    An empty reply is one that is not sent: dev_preinit has none. `message` is the request as it was decoded,
-    for those who tell of it.
+    An empty reply is one that is not sent: dev_preinit has none. `message` is the request as it was decoded
+    and `about` what else was read of it, for those who tell of it.
     """
 
     reply: bytes = field(repr=False)
     changes: Changes = field(default_factory=Changes, repr=False)
     message: Any = field(default=None, repr=False, compare=False)
+    about: Any = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,7 +151,6 @@ class NodeAttachment:
                     rule=outcome.rule,
                     reason=outcome.reason,
                     ms=milliseconds,
-                    alike=record.decision.count if record and not record.number else None,
                     **told,
                 )
             )

@@ -116,6 +116,4 @@ class SchedulerStream:
         record = self.service.latest
         assert record is not None
         told: dict[str, Any] = {"ms": round((self.service.clock.monotonic() - begun) * 1000, 2)}
-        if record.number:
-            return told | {"audit": record.number}
-        return told | {"alike": record.decision.count}
+        return told | {"audit": record.number or None}

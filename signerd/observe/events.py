@@ -157,7 +157,7 @@ class RequestAnswered(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestRefused(Event):
-    """A decision. `alike` is how many of its kind are counted in one record, where it has none of its own."""
+    """A decision. `audit` is the number of its record, None where only a count of alike ones is recorded."""
 
     NAME = "request-refused"
     LEVEL = "warning"
@@ -167,7 +167,6 @@ class RequestRefused(Event):
     reason: str
     ms: float | None = None
     audit: int | None = None
-    alike: int | None = None
     channel: str | None = None
     facts: str | None = None
 
@@ -202,7 +201,6 @@ class PairingRefused(Event):
     reason: str
     ms: float | None = None
     audit: int | None = None
-    alike: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
 """What a request was about, in public terms: read off the decoded message and its answer, and nothing secret.
 
-Everything here is cheap but for what signs transactions of the wallet, which is rare. A fact that a refused
-message does not yield is left out; so is what would need the state.
+Everything here is cheap. A fact that a refused message does not yield is left out; so is what would need the
+state.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def _transaction(message: Any, outcome: Signed | Refusal) -> Facts:
 
 
 def _htlc(message: Any, outcome: Signed | Refusal) -> Facts:
-    """Hundreds of these may come for one commitment: no more than which it is."""
+    """One, or hundreds of these come with each commitment: no more than which it is."""
     del outcome
     return {"txid": _shown(_txid(message.tx.raw))}
 
@@ -132,8 +132,8 @@ def _own_htlc(message: Any, outcome: Signed | Refusal) -> Facts:
 
 def _wallet(message: Any, outcome: Signed | Refusal) -> Facts:
     """Of a PSBT: what is spent and by whom, where it goes, and the fee where the PSBT tells it."""
-    del outcome
-    psbt = Psbt.parse(message.psbt)
+    read = outcome.about if isinstance(outcome, Signed) else None
+    psbt = read if isinstance(read, Psbt) else Psbt.parse(message.psbt)
     facts: Facts = {
         "txid": _shown(psbt.tx.txid),
         "inputs": len(psbt.inputs),
@@ -250,6 +250,7 @@ _FACTS: Mapping[type[Any], Callable[[Any, Signed | Refusal], Facts]] = {
     channel.CheckFutureSecret: _future_secret,
     closing.SignMutualCloseTx: _transaction,
     commitment.SignRemoteHtlcTx: _htlc,
+    sweep.SignPenaltyToUs: _htlc,
     commitment.SignLocalHtlcTx: _own_htlc,
     commitment.SignAnyLocalHtlcTx: _own_htlc,
     onchain.SignSpliceTx: _transaction,
@@ -260,7 +261,6 @@ _FACTS: Mapping[type[Any], Callable[[Any, Signed | Refusal], Facts]] = {
         (
             sweep.SignDelayedPaymentToUs,
             sweep.SignRemoteHtlcToUs,
-            sweep.SignPenaltyToUs,
             sweep.SignAnyDelayedPaymentToUs,
             sweep.SignAnyRemoteHtlcToUs,
             sweep.SignAnyPenaltyToUs,

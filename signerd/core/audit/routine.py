@@ -21,6 +21,7 @@ ROUTINE: Mapping[int, str] = {
     9: "a connection inside the node: nothing is signed",
     10: "public keys",
     11: "the session's beginning: public keys; a change of the wire's version is a change",
+    14: "a penalty that nodes ask for with each revocation, in case; it pays to our own wallet alone",
     18: "a public point of a commitment that is not revoked",
     20: "an HTLC transaction of a commitment whose own signature was recorded: up to 483 for each",
     22: "a question: whether a secret is ours",

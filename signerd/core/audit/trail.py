@@ -37,6 +37,31 @@ class _Window:
     kinds: Counter[str] = field(default_factory=Counter)
 
 
+@dataclass(slots=True)
+class _Count:
+    """Decisions that have no record of their own, the first of them at `since`."""
+
+    since: int
+    number: int = 0
+    latest: Decision | None = None
+
+    def decision(self, key: _Key) -> Decision:
+        """The one that stands for all: of the latest, with what is common to all of them."""
+        assert self.latest is not None
+        _, message, _, rule, channel = key
+        return replace(
+            self.latest,
+            message=message,
+            rule=rule,
+            channel=channel,
+            facts={},
+            request_digest=None,
+            reply_digest=None,
+            count=self.number,
+            since=self.since,
+        )
+
+
 class Trail:
     """In memory, behind a chain whose last record is `last`. Takes times from the decisions."""
 
@@ -44,7 +69,7 @@ class Trail:
         self._next = last + 1
         self._pending: list[Record] = []
         self._window = _Window(0)
-        self._counts: dict[_Key, Decision] = {}
+        self._counts: dict[_Key, _Count] = {}
 
     @property
     def pending(self) -> tuple[Record, ...]:
@@ -87,8 +112,8 @@ class Trail:
     def close_counts(self) -> None:
         """Give the counts their numbers: from now on they are pending."""
         counts, self._counts = self._counts, {}
-        for decision in counts.values():
-            self._pending.append(Record(self._next, decision))
+        for key, count in counts.items():
+            self._pending.append(Record(self._next, count.decision(key)))
             self._next += 1
 
     def _has_its_own(self, decision: Decision) -> bool:
@@ -112,20 +137,13 @@ class Trail:
         key = _key(decision, channel)
         if key not in self._counts and len(self._counts) >= MOST_COUNTS:
             rule = VARIOUS if decision.is_refusal else None
-            decision = replace(decision, message=VARIOUS, rule=rule)
-            channel = None
-            key = _key(decision, None)
-        before = self._counts.get(key)
-        self._counts[key] = replace(
-            decision,
-            channel=channel,
-            facts={},
-            request_digest=None,
-            reply_digest=None,
-            count=1 if before is None else before.count + 1,
-            since=decision.time if before is None else before.since,
-        )
-        return Record(0, self._counts[key])
+            key = (decision.kind, VARIOUS, decision.outcome, rule, None)
+        count = self._counts.get(key)
+        if count is None:
+            count = self._counts[key] = _Count(decision.time)
+        count.number += 1
+        count.latest = decision
+        return Record(0, decision)
 
 
 def _key(decision: Decision, channel: ChannelId | None) -> _Key:
