@@ -79,7 +79,7 @@ class BackoffConfig(_Table, frozen=True):
 class AuditConfig(_Table, frozen=True):
     """[audit]"""
 
-    keep_records: int = 1_000_000
+    keep_records: int = 500_000
     keep_days: int = 3650
 
 

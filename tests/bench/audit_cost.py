@@ -159,12 +159,20 @@ def main() -> None:
 
 
 def _print(bare: Lane, recorded: Lane) -> None:
-    print(f"{'milliseconds':<30} {'count':>6} {'p50 without':>12} {'with':>9} {'p99 without':>12} {'with':>9}")
+    heads = (
+        f"{'milliseconds':<30}",
+        f"{'count':>6}",
+        "p50 without",
+        f"{'with':>9}",
+        "p99 without",
+        f"{'with':>9}",
+    )
+    print(*heads)
     for kind in sorted(bare.taken, key=lambda name: (name.startswith(" "), name)):
         one, other = bare.taken[kind], recorded.taken[kind]
         cells = (statistics.median(one), statistics.median(other), percentile(one, 99), percentile(other, 99))
         print(
-            f"{kind:<30} {len(one):>6} {cells[0]:>12.3f} {cells[1]:>9.3f} {cells[2]:>12.3f} {cells[3]:>9.3f}"
+            f"{kind:<30} {len(one):>6} {cells[0]:>11.3f} {cells[1]:>9.3f} {cells[2]:>11.3f} {cells[3]:>9.3f}"
         )
     added = percentile(recorded.taken["durable"], 99) - percentile(bare.taken["durable"], 99)
     verdict = "met" if added <= LIMIT_MS else "MISSED"
