@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -49,8 +50,11 @@ def command(*, what: str, by_request: bool, json: bool, **common: Any) -> None:
         )
         return
     record = _find(int(what), common, by_request=by_request)
-    told = explain.of_decision(record.decision)
     from signerd.core.audit import record as records
+    from signerd.core.explain.addresses import with_addresses
+
+    facts = with_addresses(record.decision.facts, options.settings(common).network)
+    told = explain.of_decision(replace(record.decision, facts=facts))
 
     document = {
         "v": DOCUMENT_VERSION,

@@ -7,6 +7,7 @@ from helpers.audit import CHANNEL, answered, refused
 
 from signerd.core import explain
 from signerd.core.audit.trail import VARIOUS
+from signerd.core.explain.addresses import with_addresses
 from signerd.core.pairing import PairingRule
 from signerd.core.wire import names
 
@@ -71,3 +72,20 @@ def test_a_pairing_is_told_as_one():
 
     assert "paired device" in told.asked
     assert "pair" not in (told.reason or "")
+
+
+@pytest.mark.parametrize(
+    ("script", "address"),
+    [
+        ("0014" + "11" * 20, "bcrt1qzyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3lgth6c"),
+        ("5120" + "22" * 32, "bcrt1pyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3qnswg0v"),
+        ("a914" + "55" * 20 + "87", "2N12ReerZjRK2ES3LohjEscmnuNasK5rSM1"),
+        ("6a0401020304", "6a0401020304"),
+        ("", ""),
+        ("0014…", "0014…"),
+    ],
+)
+def test_scripts_are_shown_as_addresses_where_they_have_one(script, address):
+    facts = {"fee_sat": 1, "outputs": (f"1000 sat to {script}",)}
+
+    assert with_addresses(facts, "regtest") == {"fee_sat": 1, "outputs": (f"1000 sat to {address}",)}
