@@ -82,6 +82,13 @@ class ControlConfig(_Table, frozen=True):
     socket: str | None = None
 
 
+class AuditConfig(_Table, frozen=True):
+    """[audit]"""
+
+    keep_records: int = 500_000
+    keep_days: int = 3650
+
+
 class LogConfig(_Table, frozen=True):
     """[log]"""
 
@@ -100,6 +107,7 @@ class Config(_Table, frozen=True):
     pairing: PairingConfig = PairingConfig()
     backoff: BackoffConfig = BackoffConfig()
     control: ControlConfig = ControlConfig()
+    audit: AuditConfig = AuditConfig()
     log: LogConfig = LogConfig()
 
 
@@ -359,6 +367,8 @@ _LIMITS: Mapping[str, tuple[float, float]] = {
     "backoff.first_seconds": _MOMENT,
     "backoff.max_seconds": _MOMENT,
     "backoff.stable_seconds": (0, DAY),
+    "audit.keep_records": (1, 10**9),
+    "audit.keep_days": (1, 36_600),
 }
 """Least and most of every number in the file (a test finds one that is missing)."""
 

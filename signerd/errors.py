@@ -7,6 +7,7 @@ SignerdError
 ├── SecretError          fix the secret file or its permissions                exit 65
 ├── CredentialsError     register or recover again                             exit 77
 ├── BackupError          this export cannot be opened                          exit 65
+├── AuditBroken          the records of decisions are not as they were written  exit 65
 ├── MalformedMessage     the other side sent bytes we cannot read              exit 65
 ├── Refused              we understood, and we will not (carries a rule)       exit 77
 ├── OutputError          a file could not be written; nothing was lost         exit 73 or 74
@@ -81,6 +82,10 @@ class CredentialsError(SignerdError):
 
 
 class BackupError(SignerdError):
+    exit_code = ExitCode.DATA
+
+
+class AuditBroken(SignerdError):
     exit_code = ExitCode.DATA
 
 

@@ -40,7 +40,7 @@ MAY_IMPORT = {
 }
 
 # Inside core, each package may use those before it; files beside the packages are ranked with them.
-CORE_ORDER = ("keys", "tx", "runes", "wire", "state", "policy", "handlers", "signer")
+CORE_ORDER = ("keys", "tx", "runes", "wire", "state", "policy", "audit", "explain", "handlers", "signer")
 # Files beside the packages that packages may use, and the first package that may.
 CORE_COMMON = {"requests": "state", "startup": "handlers"}
 

@@ -12,15 +12,19 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
+from helpers.audit import fill
 from helpers.greenlight import asynchronous, registered
 from helpers.world import environment
 
 import signerd
 from signerd import config
 from signerd.cli.main import COMMANDS, cli
+from signerd.core import explain
+from signerd.core.audit import record as audit_record
 from signerd.core.pairing import PairingPolicy, PairingRule
 from signerd.core.signer import MALFORMED_RULE
 from signerd.daemon.signing_service import BUG_RULE
@@ -175,7 +179,7 @@ def _concrete(word: str) -> str:
 # Only named, without the argument that they need.
 PROSE = {
     ("pair", "new"), ("pair", "approve"), ("replay",), ("decrypt-export",), ("rune", "restrict"),
-    ("rune", "decode"), ("webhooks", "add"), ("COMMAND", "--help"),
+    ("rune", "decode"), ("explain",), ("webhooks", "add"), ("COMMAND", "--help"),
 }  # fmt: skip
 
 
@@ -283,6 +287,63 @@ def test_every_rule_for_the_nodes_requests_has_its_row():
 
     assert "unsupported-message" in raised
     assert sorted(shown) == sorted(raised | {MALFORMED_RULE, BUG_RULE})
+
+
+def _words(cell: str) -> str:
+    """A cell's text without links and code marks."""
+    return re.sub(r"\[([^]]+)\]\([^)]+\)", r"\1", cell).replace("\\|", "|")
+
+
+def test_rules_mean_the_same_in_the_documents_and_in_explain():
+    signing = {row[0].strip("`"): _words(row[1]) for row in rows(section("docs/signing.md", "Refusals"))}
+    pairing = {
+        row[0].strip("`"): (_words(row[1]).replace("`", ""), _words(row[2]))
+        for row in rows(section("docs/pairing.md", "Rules"))
+    }
+
+    assert signing == {rule: told.meaning for rule, told in explain.REQUEST_RULES.items()}
+    assert pairing == {rule: (told.meaning, told.remedy) for rule, told in explain.PAIRING_RULES.items()}
+
+
+def test_the_verifier_in_the_document_takes_an_export_and_finds_what_was_changed(tmp_path):
+    (code,) = [block for language, block in code_of(text_of("docs/audit.md"))[0] if language == "python"]
+    names: dict[str, Any] = {}
+    exec(compile(code, "docs/audit.md", "exec"), names)
+    fill(tmp_path / "signerd.db", 5)
+    done = subprocess.run(
+        [sys.executable, "-m", "signerd", "audit", "export", "-o", "-", "--data-dir", str(tmp_path)],
+        capture_output=True, text=True, check=True, env=environment(tmp_path),
+    )  # fmt: skip
+    lines = done.stdout.splitlines()
+
+    assert names["verify"](lines).startswith("5:")
+    for broken in (
+        lines[:3] + lines[4:],
+        lines[:-2] + lines[-1:],
+        [line.replace("150", "151") for line in lines],
+    ):
+        with pytest.raises(ValueError, match=r"is broken|is missing"):
+            names["verify"](broken)
+
+
+def test_audit_settings_are_documented_with_their_defaults():
+    shown = {
+        row[0].strip("`"): row[1].strip("`")
+        for row in rows(section("docs/audit.md", "How long records are kept"))
+    }
+    keys = {key: value for key, value in config.known_keys().items() if key.startswith("audit.")}
+
+    assert shown == {key: str(value) for key, value in keys.items()}
+
+
+def test_every_field_of_a_record_is_documented():
+    shown = [
+        name
+        for row in rows(section("docs/audit.md", "What a record says"))
+        for name in re.findall(r"`([a-z_0-9]+)`", row[0])
+    ]
+
+    assert sorted(shown) == sorted(audit_record._FIELDS)
 
 
 def _rules_in(tree: ast.Module) -> Iterator[str]:

@@ -37,6 +37,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "rune": ("rune", "Create, decode, check or restrict runes."),
     "decrypt-export": ("decrypt_export", "Decrypt a node export, offline."),
     "inspect": ("inspect", "Show what this signer says of itself."),
+    "audit": ("audit", "List, verify or export the record of every decision."),
+    "explain": ("explain", "Say in plain words what was decided, why, and what to do."),
     "replay": ("replay", "Decide recorded requests offline, one JSON line each."),
     "doctor": ("doctor", "Find out what is wrong with this installation."),
     "dev": ("dev", "A local Greenlight for trying things out."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from signerd.core.state.book import Changes
 
@@ -60,20 +61,27 @@ class SigningRequest:
 class Signed:
     """The answer: `reply` is an hsmd message, `changes` has to be remembered before it leaves.
 
-    An empty reply is one that is not sent: dev_preinit has none.
+    An empty reply is one that is not sent: dev_preinit has none. `message` is the request as it was decoded
+    and `about` what else was read of it, for those who tell of it.
     """
 
     reply: bytes = field(repr=False)
     changes: Changes = field(default_factory=Changes, repr=False)
+    message: Any = field(default=None, repr=False, compare=False)
+    about: Any = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """No answer, and why: `rule` is stable, `reason` is for people. `malformed` says we could not read it."""
+    """No answer, and why: `rule` is stable, `reason` is for people. `malformed` says we could not read it.
+
+    `message` is the request as it was decoded; None if it never was.
+    """
 
     rule: str
     reason: str
     malformed: bool = False
+    message: Any = field(default=None, repr=False, compare=False)
 
     def __str__(self) -> str:
         return f"{self.rule}: {self.reason}"

@@ -45,15 +45,18 @@ class Signer:
         Never raises for anything that a node can send. Whoever lets the answer go remembers the changes
         first.
         """
+        message = None
         try:
-            answer = self._handle(request, book, now)
+            message = self._read(request)
+            answer = self._decide(message, request, book, now)
         except Refused as refused:
-            return Refusal(refused.rule, _shortened(refused.message))
+            return Refusal(refused.rule, _shortened(refused.message), message=message)
         except MalformedMessage as problem:
-            return Refusal(MALFORMED_RULE, _shortened(problem.message), malformed=True)
-        return Signed(answer.raw, answer.changes)
+            return Refusal(MALFORMED_RULE, _shortened(problem.message), malformed=True, message=message)
+        return Signed(answer.raw, answer.changes, message, answer.about)
 
-    def _handle(self, request: SigningRequest, book: Book, now: UnixTime) -> Answer:
+    def _read(self, request: SigningRequest) -> Any:
+        """The message, if it is one that this signer answers at all to whoever asks."""
         number = codec.message_type(request.raw)
         if number == SIGN_MESSAGE and self.dialect is Dialect.HOSTED:
             # The same operation signs the scheduler's challenges: a node that had it could take the
@@ -67,8 +70,10 @@ class Signer:
             raise Refused("unsupported-message", f"this signer does not answer {names.name_of(number)}")
         permissions.require_spoken(number, self.dialect)
         permissions.require_permission(number, request.context)
-        message = codec.decode(request.raw)
-        if number in pending.ASKED_FOR:
+        return codec.decode(request.raw)
+
+    def _decide(self, message: Any, request: SigningRequest, book: Book, now: UnixTime) -> Answer:
+        if message.TYPE in pending.ASKED_FOR:
             pending.require_readable(request.pending)
         foreign = _foreign(request, book)
         _require_ours(message, request.context, book, foreign)

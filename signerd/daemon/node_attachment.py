@@ -6,7 +6,10 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
+from signerd.core.audit.record import Record, channel_name
+from signerd.core.audit.words import facts_line
 from signerd.core.requests import Refusal, Signed, SigningRequest
 from signerd.core.wire import names
 from signerd.daemon.backoff import Backoff
@@ -145,6 +148,7 @@ class NodeAttachment:
             started = self.clock.monotonic()
             request = translate.signing_request(message)
             outcome = self.service.answer(request)
+            record = self.service.latest
             if isinstance(outcome, Signed) and message.signer_state:
                 # Only now: of a request that is refused, nothing is remembered.
                 self.known.remember(message.signer_state)
@@ -155,7 +159,7 @@ class NodeAttachment:
             # Two turns of the loop, and the answer is on the wire: the log is written behind it.
             await asyncio.sleep(0)
             await asyncio.sleep(0)
-            self._tell(request, outcome, round(elapsed, 2))
+            self._tell(request, outcome, record, round(elapsed, 2))
 
     async def _respond(
         self, node: NodeClient, request: SigningRequest, outcome: Signed | Refusal, room: asyncio.Semaphore
@@ -165,17 +169,39 @@ class NodeAttachment:
                 await node.respond(translate.hsm_response(request.id, outcome))
         except Rejected as error:
             # Another signer may have been quicker; the stream is none the worse for it.
-            self._tell(request, Refusal("answer-not-taken", error.message), 0.0)
+            self._tell(request, Refusal("answer-not-taken", error.message), None, 0.0)
         finally:
             room.release()
 
-    def _tell(self, request: SigningRequest, outcome: Signed | Refusal, milliseconds: float) -> None:
+    def _tell(
+        self, request: SigningRequest, outcome: Signed | Refusal, record: Record | None, milliseconds: float
+    ) -> None:
         name = names.name_of(int.from_bytes(request.raw[:2], "big"))
+        told = _told(record)
         if isinstance(outcome, Refusal):
             self.bus.emit(
                 events.RequestRefused(
-                    request_id=request.id, message=name, rule=outcome.rule, reason=outcome.reason
+                    request_id=request.id,
+                    message=name,
+                    rule=outcome.rule,
+                    reason=outcome.reason,
+                    ms=milliseconds,
+                    **told,
                 )
             )
         else:
-            self.bus.emit(events.RequestAnswered(request_id=request.id, message=name, ms=milliseconds))
+            self.bus.emit(
+                events.RequestAnswered(request_id=request.id, message=name, ms=milliseconds, **told)
+            )
+
+
+def _told(record: Record | None) -> dict[str, Any]:
+    """Of a decision's record, what its line says."""
+    if record is None:
+        return {}
+    decision = record.decision
+    return {
+        "audit": record.number or None,
+        "channel": None if decision.channel is None else channel_name(decision.channel),
+        "facts": facts_line(decision.facts),
+    }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from typing import Any
 
 from signerd.core.pairing import Approved, Denied
 from signerd.daemon.backoff import Backoff
@@ -74,14 +75,23 @@ class SchedulerStream:
         self, request: scheduler_pb2.SignerRequest
     ) -> tuple[scheduler_pb2.SignerResponse | None, Event]:
         """What to send, and what to log once it is sent: nobody should wait for a log."""
+        begun = self.service.clock.monotonic()
         try:
             approval = translate.pairing_approval(request)
         except MalformedMessage as problem:
+            self.service.refuse_pairing(
+                request_id=request.request_id, rule="malformed", reason=problem.message
+            )
             refused = events.PairingRefused(
-                request_id=request.request_id, device="", rule="malformed", reason=problem.message
+                request_id=request.request_id,
+                device="",
+                rule="malformed",
+                reason=problem.message,
+                **self._told(begun),
             )
             return translate.empty_response(request.request_id) if self.answer_refusals else None, refused
-        outcome = self.service.decide_pairing(approval)
+        outcome = self.service.decide_pairing(approval, request_id=request.request_id)
+        told = self._told(begun)
         response = translate.signer_response(request.request_id, outcome)
         match outcome:
             case Approved():
@@ -89,6 +99,7 @@ class SchedulerStream:
                     request_id=request.request_id,
                     device=approval.device_name,
                     restrictions=approval.restrictions,
+                    **told,
                 )
             case Denied():
                 # The reference signer is silent here; what a scheduler makes of `empty` is its own affair.
@@ -97,4 +108,12 @@ class SchedulerStream:
                     device=approval.device_name,
                     rule=outcome.rule,
                     reason=outcome.reason,
+                    **told,
                 )
+
+    def _told(self, begun: float) -> dict[str, Any]:
+        """What the line of a decision that began then says of it, beside the decision itself."""
+        record = self.service.latest
+        assert record is not None
+        told: dict[str, Any] = {"ms": round((self.service.clock.monotonic() - begun) * 1000, 2)}
+        return told | {"audit": record.number or None}

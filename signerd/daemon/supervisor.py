@@ -12,6 +12,7 @@ from signerd.core.pairing import PairingPolicy
 from signerd.core.policy.payments import REMEMBERED
 from signerd.core.signer import Signer
 from signerd.daemon import expiry, hardening, identity, preflight
+from signerd.daemon.audit_flush import AuditFlush
 from signerd.daemon.backoff import Backoff
 from signerd.daemon.clock import Clock, SystemClock
 from signerd.daemon.new_settings import Unapplied
@@ -84,7 +85,10 @@ class Supervisor:
                     )
                 self._bus.emit(
                     events.StoreOpened(
-                        path=str(path), channels=store.channel_count, highest_channel=store.highest_channel
+                        path=str(path),
+                        channels=store.channel_count,
+                        highest_channel=store.highest_channel,
+                        audit_head=str(store.audit_head),
                     )
                 )
                 asyncio.run(self._serve(device, certificate, store))
@@ -125,10 +129,11 @@ class Supervisor:
 
     async def _run_loops(self, device: Identity, certificate: DeviceCertificate, store: StateDb) -> None:
         link = SchedulerLink(lambda: self._scheduler(device))
+        service = self._service(store)
         await link.open()
         try:
             async with asyncio.TaskGroup() as group:
-                for name, loop in self._loops(link, device, certificate, store).items():
+                for name, loop in self._loops(link, device, certificate, store, service).items():
                     group.create_task(_for_ever(name, loop))
                 for name, loop in self._oversight.loops(self._settings.state_file).items():
                     group.create_task(_for_ever(name, loop))
@@ -140,20 +145,30 @@ class Supervisor:
         except* SignerdError as failures:
             raise first_error(failures) from None
         finally:
-            await link.close()
+            try:
+                service.flush()
+            finally:
+                await link.close()
 
-    def _loops(
-        self, link: SchedulerLink, device: Identity, certificate: DeviceCertificate, store: StateDb
-    ) -> dict[str, Coroutine[Any, Any, None]]:
+    def _service(self, store: StateDb) -> SigningService:
         config = self._settings.config
-        signer = Signer(self._keys, self._settings.network)
         policy = PairingPolicy(
             mode=config.pairing.policy,
             allow_widening=config.pairing.allow_widening,
             max_age_seconds=config.pairing.max_age_seconds,
             max_ahead_seconds=config.pairing.max_ahead_seconds,
         )
-        service = SigningService(signer, policy, store, self._clock)
+        return SigningService(Signer(self._keys, self._settings.network), policy, store, self._clock)
+
+    def _loops(
+        self,
+        link: SchedulerLink,
+        device: Identity,
+        certificate: DeviceCertificate,
+        store: StateDb,
+        service: SigningService,
+    ) -> dict[str, Coroutine[Any, Any, None]]:
+        config = self._settings.config
         attachment = NodeAttachment(
             link=link,
             service=service,
@@ -171,7 +186,7 @@ class Supervisor:
         stream = SchedulerStream(link, service, self._backoff(), self._bus, config.pairing.answer_refusals)
         upgrades = Upgrades(
             link=link,
-            signer=signer,
+            signer=service.signer,
             signer_version=config.node.version,
             backoff=self._backoff(),
             bus=self._bus,
@@ -179,7 +194,9 @@ class Supervisor:
             call_seconds=config.scheduler.deadline_seconds,
         )
         watch = expiry.ExpiryWatch(certificate, self._clock, self._bus)
+        audit = AuditFlush(service, store, self._clock, config.audit.keep_records, config.audit.keep_days)
         return {
+            "audit": audit.run(),
             "upgrades": upgrades.run(),
             "scheduler stream": stream.run(),
             "node attachment": attachment.run(),

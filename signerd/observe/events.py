@@ -47,13 +47,16 @@ class StateStartedAnew(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreOpened(Event):
-    """What is remembered. `highest_channel` is what `signerd new-store` asks for if the store gets lost."""
+    """What is remembered. `highest_channel` is what `signerd new-store` asks for if the store gets lost,
+    `audit_head` what `signerd audit verify` compares with if it is named there.
+    """
 
     NAME = "store-opened"
     LEVEL = "info"
     path: str
     channels: int
     highest_channel: int
+    audit_head: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,20 +179,31 @@ class NodeDetached(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestAnswered(Event):
+    """A decision. `audit` is the number of its record, None where only a count of alike ones is recorded."""
+
     NAME = "request-answered"
     request_id: int
     message: str
     ms: float
+    audit: int | None = None
+    channel: str | None = None
+    facts: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestRefused(Event):
+    """A decision. `audit` is the number of its record, None where only a count of alike ones is recorded."""
+
     NAME = "request-refused"
     LEVEL = "warning"
     request_id: int
     message: str
     rule: str
     reason: str
+    ms: float | None = None
+    audit: int | None = None
+    channel: str | None = None
+    facts: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,6 +222,8 @@ class PairingApproved(Event):
     request_id: int
     device: str
     restrictions: str
+    ms: float | None = None
+    audit: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,6 +234,8 @@ class PairingRefused(Event):
     device: str
     rule: str
     reason: str
+    ms: float | None = None
+    audit: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import sqlite3
 from collections import OrderedDict
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from signerd.core.audit.record import Head, Record
 from signerd.core.state import codec
 from signerd.core.state.book import Changes, ChannelId
 from signerd.core.state.channel import ChannelState
 from signerd.core.state.node import ApprovedPayment, NodeState
 from signerd.core.tx.transaction import Outpoint
 from signerd.errors import StateError
-from signerd.store import schema
+from signerd.store import audit_table, schema
 from signerd.store.mark import Mark
 from signerd.units import UnixTime
 
@@ -39,6 +41,7 @@ class StateDb:
         self._channels = self._count("channel")
         self._foreign = self._count("foreign_channel")
         self._pruned = UnixTime(-PRUNE_SECONDS)
+        self._audit_head: Head | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -139,6 +142,16 @@ class StateDb:
         row = self._one("SELECT name, node_id, uses FROM lineage WHERE id = 0", ())
         return None if row is None else Mark(*row)
 
+    @property
+    def audit_head(self) -> Head:
+        """The last record of the audit chain, number 0 before the first."""
+        if self._audit_head is None:
+            try:
+                self._audit_head = audit_table.head(self._connection)
+            except sqlite3.Error as error:
+                raise self._failed(error) from error
+        return self._audit_head
+
     # What is remembered; on disk when these return
 
     def set_mark(self, mark: Mark) -> None:
@@ -151,10 +164,12 @@ class StateDb:
                 )
         except sqlite3.Error as error:
             raise self._failed(error) from error
+        if self._audit_head is not None and not self._audit_head.number:
+            self._audit_head = None  # an empty chain begins with the mark
 
-    def commit(self, changes: Changes) -> None:
-        """All of it or nothing."""
-        channels, foreign = self._channels, self._foreign
+    def commit(self, changes: Changes, records: Sequence[Record] = ()) -> None:
+        """All of it or nothing, with the records of what was decided."""
+        channels, foreign, head = self._channels, self._foreign, self.audit_head
         try:
             with self._connection:
                 for channel_id, channel in changes.channels.items():
@@ -170,10 +185,12 @@ class StateDb:
                     self._connection.execute(
                         "INSERT OR REPLACE INTO node VALUES (0, ?)", (codec.encode(changes.node),)
                     )
+                if records:
+                    head = audit_table.append(self._connection, head, records)
         except sqlite3.Error as error:
             raise self._failed(error) from error
         # Memory follows the disk, never the other way round.
-        self._channels, self._foreign = channels, foreign
+        self._channels, self._foreign, self._audit_head = channels, foreign, head
         for channel_id, channel in changes.channels.items():
             if channel is None:
                 self._cache.pop(channel_id, None)
@@ -189,12 +206,30 @@ class StateDb:
         except sqlite3.Error as error:
             raise self._failed(error) from error
 
-    def remember_approval(
-        self, digest: bytes, *, timestamp: UnixTime, expires: UnixTime, now: UnixTime
-    ) -> None:
-        """Remember one approval of a pairing; at times forget the expired, but for when they were made."""
+    def prune_audit(self, *, keep: int, oldest: UnixTime) -> bool:
+        """Forget records beyond the newest `keep`, or from before then. Whether there may be more of them."""
         try:
             with self._connection:
+                gone = audit_table.prune(self._connection, self.audit_head.number, keep=keep, oldest=oldest)
+        except sqlite3.Error as error:
+            raise self._failed(error) from error
+        return gone >= audit_table.PRUNED_AT_ONCE
+
+    def remember_approval(
+        self,
+        digest: bytes,
+        *,
+        timestamp: UnixTime,
+        expires: UnixTime,
+        now: UnixTime,
+        records: Sequence[Record] = (),
+    ) -> None:
+        """Remember one approval of a pairing; at times forget the expired, but for when they were made."""
+        head = self.audit_head
+        try:
+            with self._connection:
+                if records:
+                    head = audit_table.append(self._connection, head, records)
                 if not self._pruned <= now < self._pruned + PRUNE_SECONDS:
                     self._prune_approvals(now)
                 self._connection.execute(
@@ -203,6 +238,7 @@ class StateDb:
                 )
         except sqlite3.Error as error:
             raise self._failed(error) from error
+        self._audit_head = head
 
     def _prune_approvals(self, now: UnixTime) -> None:
         self._connection.execute(

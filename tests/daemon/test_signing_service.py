@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from helpers.clock import FakeClock
 
 from signerd.core import device_pairing, pairing
+from signerd.core.audit import record as records
 from signerd.core.keys import p256
 from signerd.core.keys.node import NodeKeys
 from signerd.core.pairing import Approved, Denied, PairingApproval, PairingPolicy, PairingRule
@@ -19,6 +22,7 @@ from signerd.core.wire.channel import NewChannel
 from signerd.core.wire.session import Ping
 from signerd.daemon.signing_service import SigningService
 from signerd.errors import StateError
+from signerd.store.audit_file import AuditFile
 from signerd.store.state_db import StateDb
 from signerd.units import Secret, UnixTime
 
@@ -129,3 +133,27 @@ def test_a_store_that_fails_is_no_bug(tmp_path):
         service = service_of(store, FakeClock())
     with pytest.raises(StateError):
         service.answer(SigningRequest(1, codec.encode(NewChannel(bytes(KEYS.node_id), 1))))
+
+
+def test_pairings_are_recorded_however_they_end(tmp_path):
+    clock = FakeClock()
+    approval = approval_at(clock.now())
+    with StateDb(tmp_path / "db") as store:
+        service = service_of(store, clock)
+        assert isinstance(service.decide_pairing(approval, request_id=7), Approved)
+        service.decide_pairing(approval, request_id=8)
+        service.refuse_pairing(request_id=9, rule="malformed", reason="no approval")
+        service.decide_pairing(replace(approval, device_name="phone\n"), request_id=10)
+    with AuditFile(tmp_path / "db") as audit:
+        audit.verify()
+        rows = list(audit.rows(0))
+    approved, replayed, malformed, misnamed = (records.parse(row.raw).decision for row in rows)
+
+    assert (approved.kind, approved.outcome, approved.request_id) == ("pairing", "answered", 7)
+    assert (approved.facts["device"], approved.facts["device_id"]) == ("phone", approval.device_id)
+    assert str(approved.facts["restrictions"]).startswith("pubkey=")
+    assert [item.rule for item in (replayed, malformed, misnamed)] == [
+        "pairing-replayed", "malformed", "pairing-device-name",
+    ]  # fmt: skip
+    assert misnamed.facts["device"] == "phone\N{REPLACEMENT CHARACTER}"
+    assert RUNE.encode() not in b"".join(row.raw for row in rows)

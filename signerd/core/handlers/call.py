@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from signerd.core.keys.channel import ChannelKeys
@@ -54,10 +54,14 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The reply, None where nothing is sent, and what has to be remembered before it leaves."""
+    """The reply, None where nothing is sent, and what has to be remembered before it leaves.
+
+    `about` is what was read with much work on the way, for those who tell of it: a Psbt.
+    """
 
     reply: Message | None
     changes: Changes = NO_CHANGES
+    about: Any = field(default=None, repr=False, compare=False)
 
     @property
     def raw(self) -> bytes:

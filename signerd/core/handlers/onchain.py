@@ -34,7 +34,7 @@ def sign_withdrawal(message: wire.SignWithdrawal, call: Call) -> Answer:
     spend = spend_of(message.psbt, message.utxos, call)
     _require(spend, call)
     splice.require_added(spend, policy.destinations(spend))
-    return Answer(wire.SignWithdrawalReply(_answer(spend, message.TYPE)))
+    return Answer(wire.SignWithdrawalReply(_answer(spend, message.TYPE)), about=spend.psbt)
 
 
 def sign_anchorspend(message: wire.SignAnchorspend, call: Call) -> Answer:
@@ -45,7 +45,7 @@ def sign_anchorspend(message: wire.SignAnchorspend, call: Call) -> Answer:
     spend = replace(spend, inputs={**spend.inputs, **anchors_of(spend.psbt, channel_id, call)})
     _require(spend, call, parent_weight=policy.commitment_weight(channel))
     policy.destinations(spend)
-    return Answer(wire.SignAnchorspendReply(_answer(spend, message.TYPE)))
+    return Answer(wire.SignAnchorspendReply(_answer(spend, message.TYPE)), about=spend.psbt)
 
 
 def sign_htlc_tx_mingle(message: wire.SignHtlcTxMingle, call: Call) -> Answer:
@@ -56,7 +56,7 @@ def sign_htlc_tx_mingle(message: wire.SignHtlcTxMingle, call: Call) -> Answer:
     _require(spend, call)
     htlc_script = ownership.htlc_transaction_script(call.channel_keys(channel_id), channel)
     policy.destinations(spend, htlc_script=htlc_script)
-    return Answer(wire.SignHtlcTxMingleReply(_answer(spend, message.TYPE)))
+    return Answer(wire.SignHtlcTxMingleReply(_answer(spend, message.TYPE)), about=spend.psbt)
 
 
 def spend_of(

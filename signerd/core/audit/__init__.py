@@ -1,0 +1,1 @@
+"""What this signer decided, in order, so that nobody can change it afterwards without its being noticed."""
