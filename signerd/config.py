@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 import msgspec
 
 from signerd.core import startup
-from signerd.errors import ConfigError
+from signerd.core.pairing_auto import read_rules
+from signerd.errors import ConfigError, MalformedMessage
 from signerd.units import NETWORKS, Network
 
 if TYPE_CHECKING:
@@ -58,14 +59,23 @@ class NodeConfig(_Table, frozen=True):
     deadline_seconds: float = 30.0
 
 
+class PairingAutoConfig(_Table, frozen=True):
+    """[[pairing.auto]], as often as needed"""
+
+    name: str
+    restrictions: str
+    daily_limit: int
+
+
 class PairingConfig(_Table, frozen=True):
     """[pairing]"""
 
-    policy: Literal["attested", "deny"] = "attested"
+    policy: Literal["attested", "confirm", "deny"] = "attested"
     allow_widening: bool = False
     answer_refusals: bool = False
     max_age_seconds: int = 300
     max_ahead_seconds: int = 60
+    auto: tuple[PairingAutoConfig, ...] = ()
 
 
 class BackoffConfig(_Table, frozen=True):
@@ -359,6 +369,10 @@ def _check_values(config: Config, source: str) -> None:
                     f"{source}: {key} = {value} is out of range",
                     hint=f"it goes from {least:g} to {most:.10g}",
                 )
+    try:
+        read_rules((rule.name, rule.restrictions, rule.daily_limit) for rule in config.pairing.auto)
+    except MalformedMessage as problem:
+        raise ConfigError(f"{source}: pairing.auto, {problem.message}", hint=problem.hint) from problem
 
 
 def _value(config: Config, key: str) -> Any:

@@ -265,6 +265,8 @@ def test_pairing_settings_are_documented_with_their_defaults():
 
 
 def _toml(value: object) -> str:
+    if isinstance(value, tuple):
+        return str(list(value))
     return f'"{value}"' if isinstance(value, str) else str(value).lower()
 
 

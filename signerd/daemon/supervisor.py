@@ -8,13 +8,15 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
 import signerd
-from signerd.core.pairing import PairingPolicy
 from signerd.core.policy.payments import REMEMBERED
 from signerd.core.signer import Signer
 from signerd.daemon import expiry, hardening, identity, preflight
 from signerd.daemon.backoff import Backoff
 from signerd.daemon.clock import Clock, SystemClock
 from signerd.daemon.node_attachment import NodeAttachment
+from signerd.daemon.pairing_desk import PairingDesk
+from signerd.daemon.pairing_inbox import PairingInbox
+from signerd.daemon.pairing_policy import pairing_policy
 from signerd.daemon.scheduler_link import SchedulerLink
 from signerd.daemon.scheduler_stream import SchedulerStream
 from signerd.daemon.signing_service import SigningService
@@ -135,13 +137,13 @@ class Supervisor:
     ) -> dict[str, Coroutine[Any, Any, None]]:
         config = self._settings.config
         signer = Signer(self._keys, self._settings.network)
-        policy = PairingPolicy(
-            mode=config.pairing.policy,
-            allow_widening=config.pairing.allow_widening,
-            max_age_seconds=config.pairing.max_age_seconds,
-            max_ahead_seconds=config.pairing.max_ahead_seconds,
+        service = SigningService(signer, store, self._clock)
+        policy, rules = pairing_policy(config.pairing)
+        inbox = PairingInbox(
+            PairingDesk(self._keys, policy, rules, store, self._clock),
+            self._bus,
+            answer_refusals=config.pairing.answer_refusals,
         )
-        service = SigningService(signer, policy, store, self._clock)
         attachment = NodeAttachment(
             link=link,
             service=service,
@@ -154,12 +156,13 @@ class Supervisor:
             poll_seconds=config.scheduler.poll_seconds,
             probe_seconds=min(PROBE_SECONDS, config.scheduler.deadline_seconds),
         )
-        stream = SchedulerStream(link, service, self._backoff(), self._bus, config.pairing.answer_refusals)
+        stream = SchedulerStream(link, inbox, self._backoff(), self._bus)
         upgrades = Upgrades(link, signer, config.node.version, self._backoff(), self._bus)
         watch = expiry.ExpiryWatch(certificate, self._clock, self._bus)
         return {
             "upgrades": upgrades.run(),
             "scheduler stream": stream.run(),
+            "pairing inbox": inbox.run(),
             "node attachment": attachment.run(),
             "expiry": watch.run(),
             "connection": link.watch(),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections import OrderedDict
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -193,16 +195,33 @@ class StateDb:
         self, digest: bytes, *, timestamp: UnixTime, expires: UnixTime, now: UnixTime
     ) -> None:
         """Remember one approval of a pairing; at times forget the expired, but for when they were made."""
+        with self.transaction():
+            self.note_approval(digest, timestamp=timestamp, expires=expires, now=now)
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """All that happens inside is on disk when it is left, or nothing of it. Not to be nested."""
         try:
             with self._connection:
-                if not self._pruned <= now < self._pruned + PRUNE_SECONDS:
-                    self._prune_approvals(now)
-                self._connection.execute(
-                    "INSERT INTO approval (digest, expires, timestamp) VALUES (?, ?, ?)",
-                    (digest, expires, timestamp),
-                )
+                yield self._connection
         except sqlite3.Error as error:
             raise self._failed(error) from error
+
+    def note_approval(self, digest: bytes, *, timestamp: UnixTime, expires: UnixTime, now: UnixTime) -> None:
+        """As `remember_approval`, as a part of a transaction."""
+        if not self._pruned <= now < self._pruned + PRUNE_SECONDS:
+            self._prune_approvals(now)
+        self._connection.execute(
+            "INSERT INTO approval (digest, expires, timestamp) VALUES (?, ?, ?)", (digest, expires, timestamp)
+        )
+
+    def rows(self, query: str, *arguments: Any) -> list[tuple[Any, ...]]:
+        """What a query finds."""
+        try:
+            found: list[tuple[Any, ...]] = self._connection.execute(query, arguments).fetchall()
+        except sqlite3.Error as error:
+            raise self._failed(error) from error
+        return found
 
     def _prune_approvals(self, now: UnixTime) -> None:
         self._connection.execute(

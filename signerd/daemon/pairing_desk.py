@@ -1,0 +1,282 @@
+"""Decide on pairing approvals, and remember what was decided before anybody hears of it.
+
+Nothing here is async, on purpose: no cancellation and no other decision falls between two steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from signerd.core import devices, pairing, pairing_inbox
+from signerd.core.devices import Device, MintedRune
+from signerd.core.keys.node import NodeKeys
+from signerd.core.pairing import Approved, Denied, PairingApproval, PairingPolicy, PairingRule
+from signerd.core.pairing_auto import DAY_SECONDS, AutoRule, fitting_rule
+from signerd.core.pairing_inbox import Item, State
+from signerd.daemon.clock import Clock
+from signerd.errors import Refused
+from signerd.store.pairings import MAX_RUNES, Pairings
+from signerd.store.state_db import StateDb
+from signerd.units import UnixTime
+
+ATTESTED, OWNER, AUTO = "attested", "owner", "auto:"
+"""Who said yes to a new device."""
+
+_RELOAD_EVERY = 1024
+_OVER = {PairingRule.STALE, PairingRule.FUTURE}
+_REVOKED = {PairingRule.RUNE_REVOKED, PairingRule.DEVICE_REVOKED}
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The approval waits for a person; `again` when it came before."""
+
+    item: Item
+    again: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The approval is answered with `outcome`, now or once more; `by` says who agreed to it."""
+
+    outcome: Approved
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What a person decided. `outcome` is what the scheduler is to hear; None when it was decided before."""
+
+    item: Item
+    outcome: Approved | Denied | None
+
+
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    """Which devices are revoked now, which of them are so since now, and what was denied with them."""
+
+    devices: tuple[Device, ...]
+    new: tuple[bytes, ...]
+    denied: tuple[Item, ...]
+
+
+class PairingDesk:
+    """Holds the node's keys, the policy with its rules, and what the store knows of pairings."""
+
+    def __init__(
+        self, keys: NodeKeys, policy: PairingPolicy, rules: Sequence[AutoRule], store: StateDb, clock: Clock
+    ) -> None:
+        self._keys = keys
+        self._policy = policy
+        self._rules = tuple(rules)
+        self._store = store
+        self._clock = clock
+        self._pairings = Pairings(store)
+        self._approvals = store.approvals()
+        self._approval_floor = store.approval_floor()
+        self._decided = 0
+
+    def set_policy(self, policy: PairingPolicy, rules: Sequence[AutoRule]) -> None:
+        """Decide by these from now on, also what waits already."""
+        self._policy = policy
+        self._rules = tuple(rules)
+
+    @property
+    def holds_for_a_person(self) -> bool:
+        """Whether there is an inbox at all."""
+        return self._policy.mode == "confirm"
+
+    def decide(self, approval: PairingApproval) -> Answered | Denied | Held:
+        """What becomes of an approval; what it changes is on disk before this returns.
+
+        An approval that came before gets the same again for as long as it is fresh: it waits in its place, or
+        has the very rune that it got, or is refused. Raises StateError when the disk fails: then nothing was
+        approved.
+        """
+        now = self._clock.now()
+        outcome = pairing.decide(
+            approval,
+            self._keys,
+            self._policy,
+            _Answered(self._approvals, self._pairings),
+            now,
+            self._pairings.revoked,
+        )
+        if isinstance(outcome, Denied):
+            return outcome
+        item = self._pairings.items.get(outcome.digest)
+        if item is None:
+            return self._decide_new(approval, outcome, now)
+        if (item.approval.device_name, item.approval.restrictions) != (
+            approval.device_name,
+            approval.restrictions,
+        ):
+            # The signed bytes do not say where the name ends: the same ones, cut in another place.
+            return _replayed("this approval came before, with another name")
+        if item.state is not State.WAITING:
+            return pairing_inbox.answer_again(item) or Answered(outcome, item.rule)
+        if self.holds_for_a_person:
+            return Held(item, again=True)
+        return self._grant(approval, outcome, ATTESTED, now, item=item)
+
+    def waiting(self) -> tuple[Item, ...]:
+        """What waits for a person, in the order in which it came."""
+        now = self._clock.now()
+        return tuple(i for i in self._pairings.waiting if not pairing_inbox.is_over(i, self._policy, now))
+
+    def seconds_left(self, item: Item) -> int:
+        """How long it may still be approved."""
+        return max(0, pairing_inbox.waits_until(item, self._policy) - self._clock.now())
+
+    def approve(self, number: int) -> Settled:
+        """A person agrees: everything is checked again, as it is now. Raises Refused."""
+        item = self._item(number)
+        pairing_inbox.require_waiting(item, State.APPROVED)
+        if item.state is State.APPROVED:
+            return Settled(item, None)
+        now = self._clock.now()
+        approval = item.with_rune(self._keys)
+        outcome = pairing.decide(approval, self._keys, self._policy, frozenset(), now, self._pairings.revoked)
+        if isinstance(outcome, Approved):
+            granted = self._grant(approval, outcome, OWNER, now, item=item)
+            outcome = granted if isinstance(granted, Denied) else granted.outcome
+        if isinstance(outcome, Denied):
+            if outcome.rule in _OVER:
+                self._close([item], State.EXPIRED, PairingRule.EXPIRED)
+            elif outcome.rule in _REVOKED:
+                self._close([item], State.DENIED, outcome.rule)
+            raise Refused(outcome.rule, f"request {number}: {outcome.reason}", hint=outcome.hint)
+        return Settled(self._item(number), outcome)
+
+    def deny(self, number: int) -> Settled:
+        """A person does not agree. Raises Refused."""
+        item = self._item(number)
+        pairing_inbox.require_waiting(item, State.DENIED)
+        if item.state is State.DENIED:
+            return Settled(item, None)
+        (denied,) = self._close([item], State.DENIED, PairingRule.OWNER)
+        return Settled(denied, Denied(PairingRule.OWNER, "the owner of this signer said no"))
+
+    def expire(self) -> tuple[Item, ...]:
+        """Close what waited too long, by this clock as it is now; what was closed."""
+        now = self._clock.now()
+        over = [item for item in self._pairings.waiting if pairing_inbox.is_over(item, self._policy, now)]
+        return self._close(over, State.EXPIRED, PairingRule.EXPIRED) if over else ()
+
+    def devices(self) -> tuple[Device, ...]:
+        """Every device that is known."""
+        return self._pairings.devices()
+
+    def revoke(self, name: str, *, with_paired: bool) -> Revoked:
+        """Believe a device no more, by its handle, the beginning of that, or its whole key in hex.
+
+        `with_paired`: nor those that it let in, and those that these let in. Raises Refused.
+        """
+        known = self.devices()
+        device = devices.device_called(name, known)
+        concerned = (device, *(devices.paired_by(known, device.key) if with_paired else ()))
+        new = tuple(d.key for d in concerned if d.revoked is None)
+        denied = self._pairings.revoke(new, PairingRule.RUNE_REVOKED, self._clock.now()) if new else ()
+        self._note(denied)
+        after = {d.key: d for d in self.devices()}
+        return Revoked(tuple(after[d.key] for d in concerned), new, denied)
+
+    def _decide_new(
+        self, approval: PairingApproval, outcome: Approved, now: UnixTime
+    ) -> Answered | Denied | Held:
+        if approval.timestamp <= self._approval_floor:
+            # This clock was ahead once, and approvals of that time are forgotten.
+            return _replayed("this approval is as old as some that were answered and forgotten")
+        if not self.holds_for_a_person:
+            return self._grant(approval, outcome, ATTESTED, now)
+        since = UnixTime(now - DAY_SECONDS)
+        rule = fitting_rule(
+            self._rules,
+            approval.device_name,
+            outcome.granted,
+            lambda pattern: self._pairings.auto_count(pattern, since),
+        )
+        if rule is not None:
+            item = self._new_item(approval, outcome, now)
+            return self._grant(approval, outcome, AUTO + rule.pattern, now, item=item)
+        refusal = pairing_inbox.why_not_held(approval, self._pairings.waiting)
+        return refusal or Held(self._pairings.hold(self._new_item(approval, outcome, now)), again=False)
+
+    def _new_item(self, approval: PairingApproval, outcome: Approved, now: UnixTime) -> Item:
+        without_rune, approver = pairing_inbox.to_hold(approval)
+        return Item(0, outcome.digest, without_rune, approver, received=now, expires=outcome.expires)
+
+    def _grant(
+        self,
+        approval: PairingApproval,
+        outcome: Approved,
+        by: str,
+        now: UnixTime,
+        *,
+        item: Item | None = None,
+    ) -> Answered | Denied:
+        if self._pairings.is_full:
+            return Denied(
+                PairingRule.REGISTER_FULL,
+                f"{MAX_RUNES} runes are in the register, of devices that are not revoked",
+                hint="revoke devices that you do not know: `signerd devices`",
+            )
+        minted = MintedRune(
+            device=bytes.fromhex(approval.device_id),
+            name=devices.cut(approval.device_name, devices.SHOWN_NAME),
+            restrictions=devices.cut(approval.restrictions, devices.SHOWN_RESTRICTIONS),
+            fingerprint=devices.fingerprint_of(outcome.granted.authcode),
+            time=now,
+            approver=approval.pubkey,
+            by=by,
+        )
+        timestamp = UnixTime(approval.timestamp)
+        self._pairings.grant(
+            minted, digest=outcome.digest, timestamp=timestamp, expires=outcome.expires, item=item
+        )
+        self._approvals[outcome.digest] = outcome.expires
+        self._count()
+        return Answered(outcome, by)
+
+    def _close(self, items: Sequence[Item], state: State, rule: str) -> tuple[Item, ...]:
+        closed = self._pairings.close(items, state, rule, self._clock.now())
+        self._note(closed)
+        return closed
+
+    def _note(self, items: Sequence[Item]) -> None:
+        self._approvals |= {item.digest: item.expires for item in items}
+        self._count()
+
+    def _count(self) -> None:
+        self._decided += 1
+        if self._decided % _RELOAD_EVERY == 0:
+            self._approvals = self._store.approvals()
+            self._approval_floor = self._store.approval_floor()
+
+    def _item(self, number: int) -> Item:
+        for item in self._pairings.items.values():
+            if item.number == number:
+                return item
+        raise Refused(
+            "pairing-unknown",
+            f"there is no request {number}",
+            hint="`signerd pairing list` shows those that wait",
+        )
+
+
+def _replayed(reason: str) -> Denied:
+    return Denied(
+        PairingRule.REPLAYED, reason, hint="approve again; if it stays so, this machine's clock was set back"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Answered:
+    """What was answered and is not to be answered again. What the inbox knows has its own answer."""
+
+    approvals: dict[bytes, UnixTime]
+    pairings: Pairings
+
+    def __contains__(self, digest: object) -> bool:
+        return digest in self.approvals and digest not in self.pairings.items
