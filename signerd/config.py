@@ -11,13 +11,17 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 import msgspec
 
+from signerd import places
 from signerd.core import startup
 from signerd.core.pairing_auto import read_rules
 from signerd.errors import ConfigError, MalformedMessage
+from signerd.places import default_config_file, default_data_dir
 from signerd.units import NETWORKS, Network
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+__all__ = ["Config", "Overrides", "Settings", "default_config_file", "default_data_dir", "load", "parse"]
 
 DEFAULT_SCHEDULER_URI = "https://scheduler.gl.blckstrm.com"
 SECRET_FILE_NAME = "hsm_secret"  # noqa: S105 - a name, and no secret
@@ -86,6 +90,12 @@ class BackoffConfig(_Table, frozen=True):
     stable_seconds: float = 60.0
 
 
+class ControlConfig(_Table, frozen=True):
+    """[control]"""
+
+    socket: str | None = None
+
+
 class LogConfig(_Table, frozen=True):
     """[log]"""
 
@@ -103,6 +113,7 @@ class Config(_Table, frozen=True):
     node: NodeConfig = NodeConfig()
     pairing: PairingConfig = PairingConfig()
     backoff: BackoffConfig = BackoffConfig()
+    control: ControlConfig = ControlConfig()
     log: LogConfig = LogConfig()
 
 
@@ -113,6 +124,7 @@ class Overrides(msgspec.Struct, frozen=True, kw_only=True):
     data_dir: Path | None = None
     secret_file: Path | None = None
     network: Network | None = None
+    socket: Path | None = None
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,6 +139,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ca_file: Path | None
     nobody_cert_file: Path | None
     nobody_key_file: Path | None
+    control_socket: Path
 
     @property
     def credentials_file(self) -> Path:
@@ -156,6 +169,7 @@ def load(overrides: Overrides, environ: Mapping[str, str]) -> Settings:
         ca_file=_own_or_gl(scheduler.ca_file, base, environ, "GL_CA_CRT"),
         nobody_cert_file=_own_or_gl(scheduler.nobody_cert_file, base, environ, "GL_NOBODY_CRT"),
         nobody_key_file=_own_or_gl(scheduler.nobody_key_file, base, environ, "GL_NOBODY_KEY"),
+        control_socket=_socket(overrides, environ, config, base, data_dir),
     )
 
 
@@ -175,48 +189,11 @@ def parse(text: str, *, source: str) -> Config:
     return config
 
 
-def default_data_dir(environ: Mapping[str, str]) -> Path:
-    """The StateDirectory of systemd, else $XDG_DATA_HOME/signerd, else ~/.local/share/signerd."""
-    if state := environ.get("STATE_DIRECTORY"):
-        return Path(state.split(":")[0])
-    if data_home := environ.get("XDG_DATA_HOME"):
-        return Path(data_home) / "signerd"
-    return _home(environ) / ".local" / "share" / "signerd"
-
-
-def default_config_file(environ: Mapping[str, str]) -> Path:
-    """The ConfigurationDirectory of systemd, else $XDG_CONFIG_HOME, else ~/.config/signerd/config.toml."""
-    if directory := environ.get("CONFIGURATION_DIRECTORY"):
-        return Path(directory.split(":")[0]) / "config.toml"
-    if config_home := environ.get("XDG_CONFIG_HOME"):
-        return Path(config_home) / "signerd" / "config.toml"
-    return _home(environ) / ".config" / "signerd" / "config.toml"
-
-
-def _home(environ: Mapping[str, str]) -> Path:
-    home = environ.get("HOME")
-    if not home:
-        raise ConfigError(
-            "no home directory: HOME is not set", hint="name the directory with --data-dir and --config"
-        )
-    return Path(home)
-
-
 def _config_file(overrides: Overrides, environ: Mapping[str, str]) -> Path | None:
     named = overrides.config or (Path(c) if (c := environ.get("SIGNERD_CONFIG")) else None)
     if named:
         return named.absolute()
-    if not any(environ.get(name) for name in ("CONFIGURATION_DIRECTORY", "XDG_CONFIG_HOME", "HOME")):
-        return None
-    usual = default_config_file(environ).absolute()
-    try:
-        usual.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError:
-        # It may be there: reading it says what is wrong, and going on without it would be a guess.
-        return usual
-    return usual
+    return places.usual_config_file(environ)
 
 
 def _network(overrides: Overrides, environ: Mapping[str, str], config: Config) -> Network:
@@ -250,7 +227,7 @@ def _data_dir(overrides: Overrides, environ: Mapping[str, str], config: Config, 
     if named := environ.get("SIGNERD_DATA_DIR"):
         return Path(named).absolute()
     if config.data_dir:
-        return _resolve(config.data_dir, base, environ)
+        return places.resolve(config.data_dir, base, environ)
     return default_data_dir(environ).absolute()
 
 
@@ -262,7 +239,7 @@ def _secret_file(
     if named := environ.get("SIGNERD_SECRET_FILE"):
         return Path(named).absolute()
     if config.secret.file:
-        return _resolve(config.secret.file, base, environ)
+        return places.resolve(config.secret.file, base, environ)
     # systemd hands secrets over in a directory of its own (LoadCredential=).
     if credentials := environ.get("CREDENTIALS_DIRECTORY"):
         handed_over = Path(credentials) / SECRET_FILE_NAME
@@ -271,22 +248,25 @@ def _secret_file(
     return data_dir / SECRET_FILE_NAME
 
 
+def _socket(over: Overrides, environ: Mapping[str, str], config: Config, base: Path, data_dir: Path) -> Path:
+    if named := over.socket or environ.get("SIGNERD_SOCKET"):
+        return Path(named).absolute()
+    if config.control.socket:
+        return places.resolve(config.control.socket, base, environ)
+    systemd, xdg = environ.get("RUNTIME_DIRECTORY"), environ.get("XDG_RUNTIME_DIR")
+    private = Path(systemd.split(":")[0]) if systemd else Path(xdg) / "signerd" if xdg else data_dir
+    return private.absolute() / "signerd.sock"
+
+
 def _scheduler_uri(environ: Mapping[str, str], config: Config) -> str:
     return config.scheduler.uri or environ.get("GL_SCHEDULER_GRPC_URI") or DEFAULT_SCHEDULER_URI
 
 
 def _own_or_gl(own: str | None, base: Path, environ: Mapping[str, str], variable: str) -> Path | None:
     if own:
-        return _resolve(own, base, environ)
+        return places.resolve(own, base, environ)
     named = environ.get(variable)
     return Path(named).absolute() if named else None
-
-
-def _resolve(text: str, base: Path, environ: Mapping[str, str]) -> Path:
-    """A path of the file: `~` is the home directory, relative ones start at the file's own directory."""
-    if text == "~" or text.startswith("~/"):
-        return _home(environ) / text[2:]
-    return Path(os.path.normpath(base / text))
 
 
 def _refuse_unknown(table: Mapping[str, Any], source: str) -> None:
@@ -299,7 +279,7 @@ def _refuse_unknown(table: Mapping[str, Any], source: str) -> None:
         close = [candidate for candidate in known if candidate.rpartition(".")[2] == name]
         if not close:
             close = difflib.get_close_matches(key, _TABLES if is_table else known, n=1, cutoff=0.6)
-        meant = " or ".join(repr(candidate) for candidate in close)
+        meant = " or ".join(map(repr, close))
         raise ConfigError(
             f"{source}: unknown {'table' if is_table else 'key'} {key!r}",
             hint=f"did you mean {meant}?" if close else "config.example.toml shows every key",
@@ -357,10 +337,8 @@ def _check_values(config: Config, source: str) -> None:
     for key in known_keys():
         value = _value(config, key)
         if isinstance(value, str) and (not value or _CONTROL.search(value)):
-            raise ConfigError(
-                f"{source}: {key} is empty or holds control characters",
-                hint="leave the key out to have its default",
-            )
+            what = f"{source}: {key} is empty or holds control characters"
+            raise ConfigError(what, hint="leave the key out to have its default")
         if key in _LIMITS:
             least, most = _LIMITS[key]
             # Written so that not-a-number does not pass.

@@ -28,6 +28,7 @@ Exit codes are those of sysexits.h; they are a promise to scripts and to systemd
 from __future__ import annotations
 
 import enum
+from typing import TypeVar
 
 
 class ExitCode(enum.IntEnum):
@@ -158,3 +159,13 @@ class AccessDenied(RemoteError):
 
 class ProtocolViolation(RemoteError):
     exit_code = ExitCode.PROTOCOL
+
+
+E = TypeVar("E", bound=SignerdError)
+
+
+def first_error(group: BaseExceptionGroup[E]) -> E:
+    """Of several that ended tasks together, the first: it is what happened, the others follow from it."""
+    for error in group.exceptions:
+        return first_error(error) if isinstance(error, BaseExceptionGroup) else error
+    raise group

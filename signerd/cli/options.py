@@ -30,6 +30,13 @@ def common(command: F) -> F:
     return command
 
 
+def control_socket(command: F) -> F:
+    """--socket; it is one more of what the function takes as **common."""
+    return click.option(
+        "--socket", type=_PATH, metavar="FILE", help="The control socket of the running signer."
+    )(command)
+
+
 def as_json(command: F) -> F:
     """--json; the function takes it as `json`."""
     return click.option("--json", is_flag=True, help="Print the result as JSON.")(command)

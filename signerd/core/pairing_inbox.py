@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from signerd.core.devices import SHOWN_NAME, SHOWN_RESTRICTIONS
-from signerd.core.pairing import Denied, PairingApproval, PairingPolicy, PairingRule
+from signerd.core.devices import SHOWN_NAME, SHOWN_RESTRICTIONS, Device
+from signerd.core.pairing import Approved, Denied, PairingApproval, PairingPolicy, PairingRule
 from signerd.core.runes.restriction import parse_restrictions, to_text
 from signerd.core.runes.rune import Rune, authcode
 from signerd.errors import Refused
@@ -54,6 +54,27 @@ class Item:
         restrictions = parse_restrictions(self.approver, with_id=True)
         rune = Rune(authcode(keys.rune_secret, restrictions), restrictions)
         return _with_rune(self.approval, rune.to_base64())
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What a person decided. `outcome` is what the scheduler is to hear; None when it was decided before."""
+
+    item: Item
+    outcome: Approved | Denied | None
+
+
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    """What became of a revocation, the device that was meant first."""
+
+    devices: tuple[Device, ...]
+    new: tuple[bytes, ...]
+    """The keys among them that were believed until now."""
+    denied: tuple[Item, ...]
+    """What waited for them or by them."""
+    let_in: tuple[Device, ...]
+    """What they let in, directly or not, and what is believed still."""
 
 
 def to_hold(approval: PairingApproval) -> tuple[PairingApproval, str]:

@@ -7,9 +7,12 @@ request byte for byte. Layouts are those of hsmd types 11, 114, 27 and 127.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from signerd.core.keys.node import NodeKeys
 from signerd.units import Network
+
+if TYPE_CHECKING:  # the configuration has its default from here, and needs no curve
+    from signerd.core.keys.node import NodeKeys
 
 DEFAULT_VERSION = "v25.05"
 """The Core Lightning release whose hsmd this signer speaks; the host picks the node's version by it."""

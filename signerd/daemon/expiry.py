@@ -9,9 +9,17 @@ from signerd.core.certificates import DeviceCertificate
 from signerd.daemon.clock import Clock
 from signerd.observe import events
 from signerd.observe.bus import Bus
+from signerd.units import UnixTime
 
 WARN_DAYS = 30
 _DAY = 86400
+
+
+def in_use(certificate: DeviceCertificate, now: UnixTime) -> events.CertificateInUse:
+    """Until when it is good."""
+    return events.CertificateInUse(
+        expires=certificate.not_after, days_left=(certificate.not_after - now) // _DAY
+    )
 
 
 @dataclass(frozen=True, slots=True)

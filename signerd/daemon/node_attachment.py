@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from signerd.core.requests import Refusal, Signed, SigningRequest
 from signerd.core.wire import names
 from signerd.daemon.backoff import Backoff
 from signerd.daemon.clock import Clock
+from signerd.daemon.pulse import SLACK_SECONDS, Pulse
 from signerd.daemon.scheduler_link import SchedulerLink
 from signerd.daemon.signing_service import SigningService
-from signerd.errors import AccessDenied, Rejected, RemoteError
+from signerd.errors import AccessDenied, Rejected, RemoteError, first_error
 from signerd.greenlight import translate
 from signerd.greenlight.known_entries import KnownEntries
-from signerd.greenlight.node import NodeClient
-from signerd.greenlight.pb import greenlight_pb2
+from signerd.greenlight.node import HsmRequests, NodeClient
 from signerd.greenlight.values import Undecodable
 from signerd.observe import events
 from signerd.observe.bus import Bus
 
+NOT_SCHEDULED_SECONDS = 2.0
+"""Where a node runs, a scheduler says within a fraction of it."""
+
 _POLL_RAN_OUT = "DEADLINE_EXCEEDED"
 _NEARLY = 0.9
+_UNDER_WAY = 16
+"""Answers that the node has not acknowledged yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,15 +48,28 @@ class NodeAttachment:
     bus: Bus
     poll_seconds: float
     probe_seconds: float
+    answer_seconds: float
+    pulse: Pulse
     known: KnownEntries = field(default_factory=KnownEntries)
 
     async def run(self) -> None:
         """Until cancelled. Raises AccessDenied when the scheduler refuses our credentials."""
         while True:
             await self.link.upgraded()
-            uri = await self._find()
-            if uri:
-                await self._session(uri)
+            with self._telling():
+                while not (uri := await self._find()):
+                    await self.link.upgraded()
+            await self._session(uri)
+
+    @contextlib.contextmanager
+    def _telling(self) -> Iterator[None]:
+        """Say once that the node does not run, if it is not found soon."""
+        tell = events.NodeNotScheduled()
+        soon = asyncio.get_running_loop().call_later(NOT_SCHEDULED_SECONDS, self.bus.emit, tell)
+        try:
+            yield
+        finally:
+            soon.cancel()
 
     async def _find(self) -> str | None:
         """One poll: the node's URI, or None after a pause."""
@@ -58,7 +77,8 @@ class NodeAttachment:
         started = self.clock.monotonic()
         self.calls.started()
         try:
-            info = await self.link.client.get_node_info(node_id, wait=True, deadline=self.poll_seconds)
+            with self.pulse.at_work("the question where the node is", self.poll_seconds + SLACK_SECONDS):
+                info = await self.link.client.get_node_info(node_id, wait=True, deadline=self.poll_seconds)
         except AccessDenied:
             raise
         except RemoteError as error:
@@ -102,37 +122,52 @@ class NodeAttachment:
 
     async def _session(self, uri: str) -> None:
         self.sessions.started()
+        reason = "the node closed the stream"
         try:
             async with self.connect(uri) as node, node.requests(self.known) as requests:
                 self.bus.emit(events.NodeAttached(uri=uri))
-                async for request in requests:
-                    if isinstance(request, Undecodable):
-                        self.bus.emit(events.Garbage(source="node", size=len(request.raw)))
-                    else:
-                        await self._answer(node, request)
-            reason = "the node closed the stream"
-        except RemoteError as error:
+                async with asyncio.TaskGroup() as answers:
+                    await self._serve(node, requests, answers)
+        except* RemoteError as failures:
             # Even a refusal: the scheduler hands out the address, and must not be able to end us with it.
-            reason = error.message
+            reason = first_error(failures).message
         pause = self.sessions.pause()
         self.bus.emit(events.NodeDetached(uri=uri, reason=reason, retry_seconds=round(pause, 2)))
         await asyncio.sleep(pause)
 
-    async def _answer(self, node: NodeClient, message: greenlight_pb2.HsmRequest) -> None:
-        started = self.clock.monotonic()
-        request = translate.signing_request(message)
-        outcome = self.service.answer(request)
-        if isinstance(outcome, Signed) and message.signer_state:
-            # Only now: of a request that is refused, nothing is remembered.
-            self.known.remember(message.signer_state)
+    async def _serve(self, node: NodeClient, requests: HsmRequests, answers: asyncio.TaskGroup) -> None:
+        """Decide one request after the other; what was decided travels while the next one is decided."""
+        room = asyncio.Semaphore(_UNDER_WAY)
+        async for message in requests:
+            if isinstance(message, Undecodable):
+                self.bus.emit(events.Garbage(source="node", size=len(message.raw)))
+                continue
+            started = self.clock.monotonic()
+            request = translate.signing_request(message)
+            outcome = self.service.answer(request)
+            if isinstance(outcome, Signed) and message.signer_state:
+                # Only now: of a request that is refused, nothing is remembered.
+                self.known.remember(message.signer_state)
+            elapsed = (self.clock.monotonic() - started) * 1000
+            # A node that sends and does not take its answers is not read any further.
+            await room.acquire()
+            answers.create_task(self._respond(node, request, outcome, room))
+            # Two turns of the loop, and the answer is on the wire: the log is written behind it.
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            self._tell(request, outcome, round(elapsed, 2))
+
+    async def _respond(
+        self, node: NodeClient, request: SigningRequest, outcome: Signed | Refusal, room: asyncio.Semaphore
+    ) -> None:
         try:
-            await node.respond(translate.hsm_response(request.id, outcome))
+            with self.pulse.at_work("an answer to the node", self.answer_seconds + SLACK_SECONDS):
+                await node.respond(translate.hsm_response(request.id, outcome))
         except Rejected as error:
             # Another signer may have been quicker; the stream is none the worse for it.
-            outcome = Refusal("answer-not-taken", error.message)
-        elapsed = (self.clock.monotonic() - started) * 1000
-        # Once we wait for the next request.
-        asyncio.get_running_loop().call_soon(self._tell, request, outcome, round(elapsed, 2))
+            self._tell(request, Refusal("answer-not-taken", error.message), 0.0)
+        finally:
+            room.release()
 
     def _tell(self, request: SigningRequest, outcome: Signed | Refusal, milliseconds: float) -> None:
         name = names.name_of(int.from_bytes(request.raw[:2], "big"))

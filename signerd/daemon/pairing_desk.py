@@ -13,7 +13,7 @@ from signerd.core.devices import Device, MintedRune
 from signerd.core.keys.node import NodeKeys
 from signerd.core.pairing import Approved, Denied, PairingApproval, PairingPolicy, PairingRule
 from signerd.core.pairing_auto import DAY_SECONDS, AutoRule, fitting_rule
-from signerd.core.pairing_inbox import Item, State
+from signerd.core.pairing_inbox import Item, Revoked, Settled, State
 from signerd.daemon.clock import Clock
 from signerd.errors import Refused
 from signerd.store.pairings import MAX_RUNES, Pairings
@@ -38,27 +38,11 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The approval is answered with `outcome`, now or once more; `by` says who agreed to it."""
+    """The approval is answered with `outcome`, as it may have been before; `by` says who agreed to it."""
 
     outcome: Approved
     by: str
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """What a person decided. `outcome` is what the scheduler is to hear; None when it was decided before."""
-
-    item: Item
-    outcome: Approved | Denied | None
-
-
-@dataclass(frozen=True, slots=True)
-class Revoked:
-    """Which devices are revoked now, which of them are so since now, and what was denied with them."""
-
-    devices: tuple[Device, ...]
-    new: tuple[bytes, ...]
-    denied: tuple[Item, ...]
+    again: bool = False
 
 
 class PairingDesk:
@@ -115,7 +99,7 @@ class PairingDesk:
             # The signed bytes do not say where the name ends: the same ones, cut in another place.
             return _replayed("this approval came before, with another name")
         if item.state is not State.WAITING:
-            return pairing_inbox.answer_again(item) or Answered(outcome, item.rule)
+            return pairing_inbox.answer_again(item) or Answered(outcome, item.rule, again=True)
         if self.holds_for_a_person:
             return Held(item, again=True)
         return self._grant(approval, outcome, ATTESTED, now, item=item)
@@ -173,14 +157,11 @@ class PairingDesk:
 
         `with_paired`: nor those that it let in, and those that these let in. Raises Refused.
         """
-        known = self.devices()
-        device = devices.device_called(name, known)
-        concerned = (device, *(devices.paired_by(known, device.key) if with_paired else ()))
-        new = tuple(d.key for d in concerned if d.revoked is None)
-        denied = self._pairings.revoke(new, PairingRule.RUNE_REVOKED, self._clock.now()) if new else ()
-        self._note(denied)
-        after = {d.key: d for d in self.devices()}
-        return Revoked(tuple(after[d.key] for d in concerned), new, denied)
+        revoked = self._pairings.revoke(
+            name, with_paired=with_paired, rule=PairingRule.RUNE_REVOKED, now=self._clock.now()
+        )
+        self._note(revoked.denied)
+        return revoked
 
     def _decide_new(
         self, approval: PairingApproval, outcome: Approved, now: UnixTime

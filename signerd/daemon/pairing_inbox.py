@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 
 from signerd.core.devices import Device, handle_of
-from signerd.core.pairing import Approved, Denied, PairingRule
-from signerd.core.pairing_inbox import Item
+from signerd.core.pairing import Approved, Denied, PairingApproval, PairingRule
+from signerd.core.pairing_inbox import Item, Revoked, Settled
 from signerd.daemon.late_answers import LateAnswers
-from signerd.daemon.pairing_desk import OWNER, Answered, Held, PairingDesk, Revoked, Settled
+from signerd.daemon.pairing_desk import OWNER, Answered, Held, PairingDesk
 from signerd.errors import MalformedMessage, StateError
 from signerd.greenlight import translate
 from signerd.greenlight.pb import scheduler_pb2
@@ -32,10 +32,9 @@ class PairingInbox:
         self._failure: StateError | None = None
 
     @property
-    def waiting_count(self) -> int | None:
-        """How many wait for a person; None where nothing does by configuration."""
-        count = len(self._desk.waiting())
-        return count if count or self._desk.holds_for_a_person else None
+    def confirms(self) -> bool:
+        """Whether approvals wait for a person."""
+        return self._desk.holds_for_a_person
 
     # The scheduler's side
 
@@ -63,12 +62,8 @@ class PairingInbox:
                 approved = outcome.outcome
                 # A copy of what a person has approved meanwhile: this is its answer.
                 self.answers.forget(approved.digest)
-                return translate.signer_response(number, approved), events.PairingApproved(
-                    request_id=number,
-                    device=approval.device_name,
-                    restrictions=approval.restrictions,
-                    by=outcome.by,
-                )
+                told = self._approved(approval, number, outcome.by)
+                return translate.signer_response(number, approved), None if outcome.again else told
             case Denied():
                 # The reference signer is silent here; what a scheduler makes of `empty` is its own affair.
                 response = translate.signer_response(number, outcome) if self._answer_refusals else None
@@ -117,18 +112,14 @@ class PairingInbox:
         self.expire()
         settled = self._desk.approve(number)
         if isinstance(settled.outcome, Approved):
-            approval = settled.item.approval
-            request_id = self.answers.request_id(settled.item.digest)
-            self.answers.put(settled.item.digest, settled.outcome)
-            self._bus.emit(
-                events.PairingApproved(
-                    request_id=request_id,
-                    device=approval.device_name,
-                    restrictions=approval.restrictions,
-                    by=OWNER,
-                )
-            )
+            digest = settled.item.digest
+            self.answers.put(digest, settled.outcome)
+            self._bus.emit(self._approved(settled.item.approval, self.answers.request_id(digest), OWNER))
         return settled
+
+    async def sent(self, item: Item, seconds: float) -> bool:
+        """Wait until its answer is sent, but no longer than this; whether it is."""
+        return await self.answers.sent(item.digest, seconds)
 
     def deny(self, number: int) -> Settled:
         """Say no. Raises Refused."""
@@ -152,6 +143,12 @@ class PairingInbox:
         for item in revoked.denied:
             self._tell_refusal(item, Denied(PairingRule.RUNE_REVOKED, "a device of it was revoked"))
         return revoked
+
+    @staticmethod
+    def _approved(approval: PairingApproval, request_id: int, by: str) -> events.PairingApproved:
+        return events.PairingApproved(
+            request_id=request_id, device=approval.device_name, restrictions=approval.restrictions, by=by
+        )
 
     def _waiting(self, item: Item) -> events.PairingWaiting:
         return events.PairingWaiting(

@@ -8,12 +8,15 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
 import signerd
+from signerd.control.pairing import PairingControl
 from signerd.core.policy.payments import REMEMBERED
 from signerd.core.signer import Signer
 from signerd.daemon import expiry, hardening, identity, preflight
 from signerd.daemon.backoff import Backoff
 from signerd.daemon.clock import Clock, SystemClock
+from signerd.daemon.new_settings import Unapplied
 from signerd.daemon.node_attachment import NodeAttachment
+from signerd.daemon.oversight import Oversight
 from signerd.daemon.pairing_desk import PairingDesk
 from signerd.daemon.pairing_inbox import PairingInbox
 from signerd.daemon.pairing_policy import pairing_policy
@@ -22,7 +25,7 @@ from signerd.daemon.scheduler_stream import SchedulerStream
 from signerd.daemon.signing_service import SigningService
 from signerd.daemon.store_watch import StoreWatch
 from signerd.daemon.upgrades import Upgrades
-from signerd.errors import SignerdError
+from signerd.errors import SignerdError, first_error
 from signerd.greenlight.node import NodeClient
 from signerd.greenlight.scheduler import SchedulerClient
 from signerd.greenlight.transport import ClientOptions, Identity
@@ -58,6 +61,7 @@ class Supervisor:
         self._keys = keys
         self._bus = bus
         self._clock = clock or SystemClock()
+        self._oversight = Oversight(keys, bus, self._clock)
 
     def run(self) -> None:
         """Run until SIGTERM or SIGINT. Raises the SignerdError that ended it otherwise."""
@@ -72,7 +76,7 @@ class Supervisor:
             anew = not path.exists()
             with lineage.in_use(path, self._keys.node_id) as store:
                 store.forget_payments(UnixTime(self._clock.now() - REMEMBERED))
-                self._announce()
+                self._announce(certificate)
                 if anew:
                     self._bus.emit(
                         events.StateStartedAnew(
@@ -88,7 +92,7 @@ class Supervisor:
                 )
                 asyncio.run(self._serve(device, certificate, store))
 
-    def _announce(self) -> None:
+    def _announce(self, certificate: DeviceCertificate) -> None:
         settings, config = self._settings, self._settings.config
         self._bus.emit(
             events.Started(
@@ -99,6 +103,7 @@ class Supervisor:
                 version=signerd.__version__,
             )
         )
+        self._bus.emit(expiry.in_use(certificate, self._clock.now()))
         self._bus.emit(
             events.CommandsNotChecked(
                 meaning="a withdrawal, payment or invoice is signed without asking whether you ordered it"
@@ -117,33 +122,52 @@ class Supervisor:
             )
 
     async def _serve(self, device: Identity, certificate: DeviceCertificate, store: StateDb) -> None:
+        reload = Unapplied(self._settings).reload
+        inbox = self._inbox(store)
+        pairing = PairingControl(inbox).add_to
+        async with self._oversight.on_duty(self._settings.control_socket, store, reload, [pairing]):
+            await self._run_loops(device, certificate, store, inbox)
+
+    def _inbox(self, store: StateDb) -> PairingInbox:
+        config = self._settings.config.pairing
+        desk = PairingDesk(self._keys, *pairing_policy(config), store, self._clock)
+        inbox = PairingInbox(desk, self._bus, answer_refusals=config.answer_refusals)
+        if desk.holds_for_a_person:
+            self._oversight.pairings_waiting = lambda: len(inbox.waiting())
+        return inbox
+
+    async def _run_loops(
+        self, device: Identity, certificate: DeviceCertificate, store: StateDb, inbox: PairingInbox
+    ) -> None:
         link = SchedulerLink(lambda: self._scheduler(device))
         await link.open()
         try:
             async with asyncio.TaskGroup() as group:
-                for name, loop in self._loops(link, device, certificate, store).items():
+                for name, loop in self._loops(link, device, certificate, store, inbox).items():
+                    group.create_task(_for_ever(name, loop))
+                for name, loop in self._oversight.loops(self._settings.state_file).items():
                     group.create_task(_for_ever(name, loop))
                 group.create_task(_settle(link))
+                group.create_task(self._oversight.ready())
                 group.create_task(self._until_signalled())
         except* _Stop as stop:
             self._bus.emit(events.Stopping(reason=str(stop.exceptions[0])))
         except* SignerdError as failures:
-            raise _first(failures) from None
+            raise first_error(failures) from None
         finally:
             await link.close()
 
     def _loops(
-        self, link: SchedulerLink, device: Identity, certificate: DeviceCertificate, store: StateDb
+        self,
+        link: SchedulerLink,
+        device: Identity,
+        certificate: DeviceCertificate,
+        store: StateDb,
+        inbox: PairingInbox,
     ) -> dict[str, Coroutine[Any, Any, None]]:
         config = self._settings.config
         signer = Signer(self._keys, self._settings.network)
         service = SigningService(signer, store, self._clock)
-        policy, rules = pairing_policy(config.pairing)
-        inbox = PairingInbox(
-            PairingDesk(self._keys, policy, rules, store, self._clock),
-            self._bus,
-            answer_refusals=config.pairing.answer_refusals,
-        )
         attachment = NodeAttachment(
             link=link,
             service=service,
@@ -155,9 +179,19 @@ class Supervisor:
             bus=self._bus,
             poll_seconds=config.scheduler.poll_seconds,
             probe_seconds=min(PROBE_SECONDS, config.scheduler.deadline_seconds),
+            pulse=self._oversight.pulse,
+            answer_seconds=config.node.deadline_seconds,
         )
         stream = SchedulerStream(link, inbox, self._backoff(), self._bus)
-        upgrades = Upgrades(link, signer, config.node.version, self._backoff(), self._bus)
+        upgrades = Upgrades(
+            link=link,
+            signer=signer,
+            signer_version=config.node.version,
+            backoff=self._backoff(),
+            bus=self._bus,
+            pulse=self._oversight.pulse,
+            call_seconds=config.scheduler.deadline_seconds,
+        )
         watch = expiry.ExpiryWatch(certificate, self._clock, self._bus)
         return {
             "upgrades": upgrades.run(),
@@ -229,9 +263,3 @@ async def _for_ever(name: str, loop: Coroutine[Any, Any, None]) -> None:
         if task is not None and task.cancelling():
             raise
     raise RuntimeError(f"the loop of the {name} ended by itself")
-
-
-def _first(group: BaseExceptionGroup[SignerdError]) -> SignerdError:
-    for error in group.exceptions:
-        return _first(error) if isinstance(error, BaseExceptionGroup) else error
-    raise group

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from signerd.core import startup
 from signerd.core.signer import Signer
 from signerd.daemon.backoff import Backoff
+from signerd.daemon.pulse import SLACK_SECONDS, Pulse
 from signerd.daemon.scheduler_link import SchedulerLink
 from signerd.errors import AccessDenied, RemoteError
 from signerd.observe import events
@@ -23,6 +24,8 @@ class Upgrades:
     signer_version: str
     backoff: Backoff
     bus: Bus
+    pulse: Pulse
+    call_seconds: float
 
     async def run(self) -> None:
         """Until cancelled. Raises AccessDenied when our credentials are refused."""
@@ -36,9 +39,10 @@ class Upgrades:
             await asyncio.sleep(pause)
             self.backoff.started()
             try:
-                old_version = await self.link.client.maybe_upgrade(
-                    self.signer_version, init_message, startup_messages
-                )
+                with self.pulse.at_work("the announcement of our version", self.call_seconds + SLACK_SECONDS):
+                    old_version = await self.link.client.maybe_upgrade(
+                        self.signer_version, init_message, startup_messages
+                    )
             except AccessDenied:
                 raise
             except RemoteError as error:

@@ -57,6 +57,25 @@ class StoreOpened(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StoreFailing(Event):
+    """The store's disk is full or read-only, or looks so: the next decision that has to be kept will fail."""
+
+    NAME = "store-failing"
+    LEVEL = "error"
+    path: str
+    reason: str
+    hint: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreWell(Event):
+    """The store's disk can be written again."""
+
+    NAME = "store-well"
+    path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryNotLocked(Event):
     NAME = "memory-not-locked"
     LEVEL = "warning"
@@ -80,6 +99,15 @@ class SafetyLowered(Event):
     LEVEL = "warning"
     key: str
     meaning: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateInUse(Event):
+    """Until when the device certificate is good, in Unix seconds."""
+
+    NAME = "certificate-in-use"
+    expires: int
+    days_left: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +150,13 @@ class SchedulerCallFailed(Event):
     reason: str
     hint: str | None
     retry_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeNotScheduled(Event):
+    """The scheduler was asked where the node runs, and names no place, or keeps us waiting."""
+
+    NAME = "node-not-scheduled"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,6 +254,33 @@ class DeviceRevoked(Event):
     LEVEL = "warning"
     device: str
     name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlRefused(Event):
+    """Somebody called at the control socket who may not, or one too many."""
+
+    NAME = "control-refused"
+    LEVEL = "warning"
+    uid: int
+    pid: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stuck(Event):
+    """The daemon does not get on: the watchdog is not fed, so that whoever runs it restarts it."""
+
+    NAME = "stuck"
+    LEVEL = "error"
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unstuck(Event):
+    """It gets on again."""
+
+    NAME = "unstuck"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

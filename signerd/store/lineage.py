@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from signerd.core.state.book import Changes
-from signerd.errors import StateLost
+from signerd.errors import InputMissing, StateLost
 from signerd.store import files
 from signerd.store.mark import Mark
 from signerd.store.state_db import StateDb
@@ -52,6 +52,22 @@ def in_use(path: Path, node_id: NodeId) -> Iterator[StateDb]:
         yield store
         # Here too, so that a copy that was made in the meantime is known as one.
         count_use(store, path)
+
+
+@contextlib.contextmanager
+def as_left(path: Path) -> Iterator[StateDb]:
+    """The store that was used here last, whosever it is. Whoever enters owns the directory.
+
+    Raises what `in_use` raises, and InputMissing if there never was one.
+    """
+    if not path.exists():
+        raise InputMissing(f"{path} is not there", hint="`signerd run` makes it")
+    with StateDb(path) as store:
+        mark = store.mark
+    if mark is None:
+        raise StateLost(f"{path} was never in use", hint=_HINT)
+    with in_use(path, NodeId(mark.node_id)) as store:
+        yield store
 
 
 def make_anew(path: Path, node_id: NodeId, *, highest_channel: int) -> Path | None:

@@ -9,9 +9,9 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
-from signerd.core.devices import Device, MintedRune
+from signerd.core.devices import Device, MintedRune, device_called, paired_by
 from signerd.core.pairing import PairingApproval
-from signerd.core.pairing_inbox import Item, State
+from signerd.core.pairing_inbox import Item, Revoked, State
 from signerd.store.state_db import StateDb
 from signerd.units import UnixTime
 
@@ -119,21 +119,33 @@ class Pairings:
         self._keep(closed, now)
         return closed
 
-    def revoke(self, keys: Iterable[bytes], rule: str, now: UnixTime) -> tuple[Item, ...]:
-        """Believe these keys no more, and deny what waits for them or by them; what was denied."""
-        new = [key for key in dict.fromkeys(keys) if key not in self._revoked]
-        concerned = [
+    def revoke(self, name: str, *, with_paired: bool, rule: str, now: UnixTime) -> Revoked:
+        """Believe a device no more, by its handle, the beginning of that, or its key in hex. Raises Refused.
+
+        `with_paired`: nor those that it let in, and so on. What waits for or by them is denied by `rule`.
+        """
+        known = self.devices()
+        device = device_called(name, known)
+        let_in = paired_by(known, device.key)
+        concerned = (device, *(let_in if with_paired else ()))
+        new = tuple(item.key for item in concerned if item.revoked is None)
+        waiting = [
             item
             for item in self.waiting
             if item.approval.pubkey in new or bytes.fromhex(item.approval.device_id) in new
         ]
         with self._store.transaction() as connection:
             connection.executemany("INSERT INTO revoked VALUES (?, ?)", [(key, now) for key in new])
-            denied = tuple(self._close(connection, item, State.DENIED, rule, now) for item in concerned)
+            denied = tuple(self._close(connection, item, State.DENIED, rule, now) for item in waiting)
         self._revoked |= dict.fromkeys(new, now)
         self._standing = self._count_standing()
         self._keep(denied, now)
-        return denied
+        return Revoked(
+            devices=tuple(replace(item, revoked=self._revoked[item.key]) for item in concerned),
+            new=new,
+            denied=denied,
+            let_in=tuple(item for item in let_in if item.key not in self._revoked),
+        )
 
     def _close(
         self, connection: sqlite3.Connection, item: Item, state: State, rule: str, now: UnixTime

@@ -334,6 +334,26 @@ async def test_ends_cleanly_within_seconds_whatever_hangs(tmp_path, number):
 
 
 @asynchronous
+async def test_a_node_that_does_not_take_its_answers_is_not_read_any_further_and_loses_nothing(tmp_path):
+    async with world(tmp_path) as w:
+        await w.make_node()
+        w.greenlight.faults.set("RespondHsmRequest", Fault(hang=True))
+        env = w.configure("[node]\ndeadline_seconds = 0.5\n[backoff]\nfirst_seconds = 0.01\n")
+        async with w.daemon(**env) as daemon:
+            node = await w.greenlight.schedule(NODE_ID)
+            ecdh = verify.ECDH.to_bytes(2, "big")
+            questions = [node.put(ecdh + node.fresh_point()) for _ in range(100)]
+            await daemon.said("node-detached")
+            detached = [entry["event"] for entry in daemon.entries].index("node-detached")
+            answered = [e for e in daemon.entries[:detached] if e["event"] == "request-answered"]
+            assert 0 < len(answered) <= 16
+            w.greenlight.faults.clear()
+            async with asyncio.timeout(10):
+                await asyncio.gather(*(question.outcome for question in questions))
+            assert not node.wrong_answers
+
+
+@asynchronous
 async def test_a_half_open_connection_is_noticed_and_replaced(tmp_path):
     async with world(tmp_path) as w:
         await w.make_node()
