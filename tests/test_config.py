@@ -432,6 +432,19 @@ def test_refuses_an_empty_text_and_one_with_control_characters(key, value):
     assert refusal(text).message == f"signerd.toml: {key} is empty or holds control characters"
 
 
+@pytest.mark.parametrize(
+    ("rule", "problem"),
+    [
+        ('name = "till-*"\nrestrictions = ""\ndaily_limit = 3', "rule 1: the restrictions are empty"),
+        ('name = "till-*"\nrestrictions = "method^list"\ndaily_limit = 0', "rule 1: daily_limit = 0"),
+        ('name = "till-*"\nrestrictions = "method^list"', "daily_limit"),
+        ('name = "till-*"\nrestrictions = "method^list"\ndaily_limit = 3\nlimit = 3', "limit"),
+    ],
+)
+def test_refuses_a_pairing_rule_that_makes_no_sense(rule, problem):
+    assert problem in refusal(f"[[pairing.auto]]\n{rule}\n").message
+
+
 # The file itself
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from signerd.core.devices import Device, MintedRune, device_called, paired_by
 from signerd.core.pairing import PairingApproval
 from signerd.core.pairing_inbox import Item, Revoked, State
+from signerd.store import revocations
 from signerd.store.state_db import StateDb
 from signerd.units import UnixTime
 
@@ -34,7 +35,7 @@ class Pairings:
         self._store = store
         rows = store.rows(f"SELECT {_ITEM} FROM pairing ORDER BY number")  # noqa: S608 (names of ours)
         self._items = {item.digest: item for item in map(_item, rows)}
-        self._revoked = {key: UnixTime(time) for key, time in store.rows("SELECT key, time FROM revoked")}
+        self._revoked = revocations.read(store)
         self._used = {key: UnixTime(time) for key, time in store.rows("SELECT key, time FROM device_use")}
         self._standing = self._count_standing()
 
