@@ -117,4 +117,8 @@ def _text(item: WaitingPairing) -> str:
         "it will be able to call the node only if",
         *(f"  - {words}" for words in item.words),
     ]
+    if len(item.words) == 1:
+        lines.append("  and nothing else is demanded: it may do everything, also spend")
+    if item.could_pair:
+        lines.append("it may let in further devices")
     return "\n".join(lines)

@@ -11,10 +11,11 @@ import grpc.aio
 from signerd.control.client import HINT_KEY
 from signerd.control.pb import control_pb2 as pb
 from signerd.control.pb import control_pb2_grpc
-from signerd.core.devices import CUT, Device, MintedRune, handle_of
+from signerd.core.devices import SHOWN_RESTRICTIONS, Device, MintedRune, handle_of
+from signerd.core.pairing_auto import may_approve
 from signerd.core.pairing_code import pairing_code
 from signerd.core.pairing_inbox import Item, Revoked, Settled
-from signerd.core.runes.explain import briefly
+from signerd.core.runes.explain import explain
 from signerd.core.runes.restriction import parse_restrictions
 from signerd.errors import Refused, StateError
 
@@ -80,7 +81,8 @@ class PairingControl(control_pb2_grpc.PairingServicer):
             names = _names(self._inbox.devices()) if waiting else {}
         except StateError as failure:
             await self._fail(context, failure)
-        codes = await asyncio.gather(*map(self._code, waiting))
+        # One after the other: the signer's own work goes on beside it.
+        codes = [await self._code(item) for item in waiting]
         self._codes = {item.digest: code for item, code in zip(waiting, codes, strict=True)}
         return pb.ListPairingsReply(
             v=VERSION,
@@ -163,6 +165,7 @@ def waiting_message(item: Item, code: str, names: Mapping[bytes, str], seconds: 
         name=approval.device_name,
         restrictions=approval.restrictions,
         words=in_words(approval.restrictions),
+        could_pair=may_approve(parse_restrictions(approval.restrictions)),
         code=code,
         approver=handle_of(approval.pubkey),
         approver_name=names.get(approval.pubkey, ""),
@@ -210,11 +213,14 @@ def revoked_message(revoked: Revoked) -> pb.RevokeDeviceReply:
 
 
 def in_words(restrictions: str) -> list[str]:
-    """Each restriction of a rune that was checked, in words; of a text that was cut, what is whole of it."""
+    """Each restriction of a rune that was checked, in words; of a text that was cut, what is whole of it.
+
+    Nothing is left out: what hides behind an ellipsis may be the alternative that allows everything.
+    """
     whole = restrictions
-    if restrictions.endswith(CUT):
+    if len(restrictions) > SHOWN_RESTRICTIONS:
         whole, _, _ = restrictions.rpartition("&")
-    words = [briefly(restriction) for restriction in parse_restrictions(whole)]
+    words = [explain(restriction) for restriction in parse_restrictions(whole)]
     return words if whole == restrictions else [*words, "(and more, which was too long to keep)"]
 
 

@@ -52,7 +52,7 @@ def fitting_rule(
     rules: Sequence[AutoRule], name: str, granted: Rune, used: Callable[[str], int]
 ) -> AutoRule | None:
     """The first rule that fits and has something left today. `used`: how often a pattern's rule was used."""
-    if not rules or not implies(granted.restrictions, _NO_APPROVALS):
+    if not rules or may_approve(granted.restrictions):
         return None
     for rule in rules:
         if (
@@ -62,6 +62,11 @@ def fitting_rule(
         ):
             return rule
     return None
+
+
+def may_approve(restrictions: Sequence[Restriction]) -> bool:
+    """Whether a rune may let in further devices, or one cannot see that it may not."""
+    return not implies(restrictions, _NO_APPROVALS)
 
 
 def matches(pattern: str, text: str) -> bool:

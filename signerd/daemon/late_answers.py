@@ -29,6 +29,9 @@ class _Answer:
     sent: asyncio.Event = field(default_factory=asyncio.Event)
 
 
+RETRY_SECONDS = 1.0
+"""Until an answer that a living stream did not take is tried again."""
+
 _MOST = 64
 """Answers that find no question are kept in case it is asked again; the oldest of so many is given up."""
 
@@ -88,7 +91,7 @@ class LateAnswers:
         return True
 
     async def send_on(self, stream: SignerRequests) -> None:
-        """Send what is there and what comes, until cancelled or the stream is over. What fails stays."""
+        """Send what is there and what comes, until cancelled. What fails stays."""
         while True:
             self._news.clear()
             for digest, answer in tuple(self._answers.items()):
@@ -98,7 +101,10 @@ class LateAnswers:
                 try:
                     await stream.answer(translate.signer_response(question.request_id, answer.outcome))
                 except RemoteError:
-                    return  # the reader of the stream meets the same error, and tells
+                    # If the stream is over, its reader meets the same error, tells, and ends this too.
+                    await asyncio.sleep(RETRY_SECONDS)
+                    self._news.set()
+                    break
                 answer.sent.set()
                 if self._answers.get(digest) is answer:
                     self.forget(digest)

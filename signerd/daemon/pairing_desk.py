@@ -71,6 +71,11 @@ class PairingDesk:
         """Whether there is an inbox at all."""
         return self._policy.mode == "confirm"
 
+    @property
+    def revoked(self) -> devices.RevokedKeys:
+        """The keys of revoked devices, for `devices.require_standing`: those of the moment when it looks."""
+        return self._pairings.revoked
+
     def decide(self, approval: PairingApproval) -> Answered | Denied | Held:
         """What becomes of an approval; what it changes is on disk before this returns.
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from signerd.core.devices import Device, handle_of
-from signerd.core.pairing import Approved, Denied, PairingApproval, PairingRule
+from signerd.core.pairing import Approved, Denied, PairingApproval, PairingPolicy, PairingRule
+from signerd.core.pairing_auto import AutoRule
 from signerd.core.pairing_inbox import Item, Revoked, Settled
 from signerd.daemon.late_answers import LateAnswers
 from signerd.daemon.pairing_desk import OWNER, Answered, Held, PairingDesk
@@ -30,6 +32,16 @@ class PairingInbox:
         self._answer_refusals = answer_refusals
         self._something_waits = asyncio.Event()
         self._failure: StateError | None = None
+
+    def set_policy(self, policy: PairingPolicy, rules: Sequence[AutoRule], *, answer_refusals: bool) -> None:
+        """Decide by these from now on, also what waits already."""
+        self._desk.set_policy(policy, rules)
+        self._answer_refusals = answer_refusals
+
+    def count(self) -> int | None:
+        """How many wait; None where nothing does, by configuration."""
+        number = len(self._desk.waiting())
+        return number if number or self.confirms else None
 
     @property
     def confirms(self) -> bool:

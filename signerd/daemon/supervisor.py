@@ -132,8 +132,7 @@ class Supervisor:
         config = self._settings.config.pairing
         desk = PairingDesk(self._keys, *pairing_policy(config), store, self._clock)
         inbox = PairingInbox(desk, self._bus, answer_refusals=config.answer_refusals)
-        if desk.holds_for_a_person:
-            self._oversight.pairings_waiting = lambda: len(inbox.waiting())
+        self._oversight.pairings_waiting = inbox.count
         return inbox
 
     async def _run_loops(

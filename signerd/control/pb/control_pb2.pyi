@@ -601,6 +601,7 @@ class WaitingPairing(_message.Message):
     APPROVER_NAME_FIELD_NUMBER: _builtins.int
     RECEIVED_FIELD_NUMBER: _builtins.int
     SECONDS_LEFT_FIELD_NUMBER: _builtins.int
+    COULD_PAIR_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     """by which it is decided"""
     device_id: _builtins.str
@@ -617,6 +618,8 @@ class WaitingPairing(_message.Message):
     received: _builtins.float
     """Unix seconds"""
     seconds_left: _builtins.int
+    could_pair: _builtins.bool
+    """the new rune may let in further devices"""
     @_builtins.property
     def words(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """the same, one restriction each"""
@@ -634,10 +637,11 @@ class WaitingPairing(_message.Message):
         approver_name: _builtins.str = ...,
         received: _builtins.float = ...,
         seconds_left: _builtins.int = ...,
+        could_pair: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["approver", b"approver", "approver_name", b"approver_name", "code", b"code", "device_id", b"device_id", "name", b"name", "number", b"number", "received", b"received", "restrictions", b"restrictions", "seconds_left", b"seconds_left", "words", b"words"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approver", b"approver", "approver_name", b"approver_name", "code", b"code", "could_pair", b"could_pair", "device_id", b"device_id", "name", b"name", "number", b"number", "received", b"received", "restrictions", b"restrictions", "seconds_left", b"seconds_left", "words", b"words"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
