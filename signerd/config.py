@@ -11,12 +11,17 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 import msgspec
 
+from signerd import places
 from signerd.core import startup
-from signerd.errors import ConfigError
+from signerd.core.pairing_auto import read_rules
+from signerd.errors import ConfigError, MalformedMessage
+from signerd.places import default_config_file, default_data_dir
 from signerd.units import NETWORKS, Network
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+__all__ = ["Config", "Overrides", "Settings", "default_config_file", "default_data_dir", "load", "parse"]
 
 DEFAULT_SCHEDULER_URI = "https://scheduler.gl.blckstrm.com"
 SECRET_FILE_NAME = "hsm_secret"  # noqa: S105 - a name, and no secret
@@ -58,14 +63,23 @@ class NodeConfig(_Table, frozen=True):
     deadline_seconds: float = 30.0
 
 
+class PairingAutoConfig(_Table, frozen=True):
+    """[[pairing.auto]], as often as needed"""
+
+    name: str
+    restrictions: str
+    daily_limit: int
+
+
 class PairingConfig(_Table, frozen=True):
     """[pairing]"""
 
-    policy: Literal["attested", "deny"] = "attested"
+    policy: Literal["attested", "confirm", "deny"] = "attested"
     allow_widening: bool = False
     answer_refusals: bool = False
     max_age_seconds: int = 300
     max_ahead_seconds: int = 60
+    auto: tuple[PairingAutoConfig, ...] = ()
 
 
 class BackoffConfig(_Table, frozen=True):
@@ -183,48 +197,11 @@ def parse(text: str, *, source: str) -> Config:
     return config
 
 
-def default_data_dir(environ: Mapping[str, str]) -> Path:
-    """The StateDirectory of systemd, else $XDG_DATA_HOME/signerd, else ~/.local/share/signerd."""
-    if state := environ.get("STATE_DIRECTORY"):
-        return Path(state.split(":")[0])
-    if data_home := environ.get("XDG_DATA_HOME"):
-        return Path(data_home) / "signerd"
-    return _home(environ) / ".local" / "share" / "signerd"
-
-
-def default_config_file(environ: Mapping[str, str]) -> Path:
-    """The ConfigurationDirectory of systemd, else $XDG_CONFIG_HOME, else ~/.config/signerd/config.toml."""
-    if directory := environ.get("CONFIGURATION_DIRECTORY"):
-        return Path(directory.split(":")[0]) / "config.toml"
-    if config_home := environ.get("XDG_CONFIG_HOME"):
-        return Path(config_home) / "signerd" / "config.toml"
-    return _home(environ) / ".config" / "signerd" / "config.toml"
-
-
-def _home(environ: Mapping[str, str]) -> Path:
-    home = environ.get("HOME")
-    if not home:
-        raise ConfigError(
-            "no home directory: HOME is not set", hint="name the directory with --data-dir and --config"
-        )
-    return Path(home)
-
-
 def _config_file(overrides: Overrides, environ: Mapping[str, str]) -> Path | None:
     named = overrides.config or (Path(c) if (c := environ.get("SIGNERD_CONFIG")) else None)
     if named:
         return named.absolute()
-    if not any(environ.get(name) for name in ("CONFIGURATION_DIRECTORY", "XDG_CONFIG_HOME", "HOME")):
-        return None
-    usual = default_config_file(environ).absolute()
-    try:
-        usual.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError:
-        # It may be there: reading it says what is wrong, and going on without it would be a guess.
-        return usual
-    return usual
+    return places.usual_config_file(environ)
 
 
 def _network(overrides: Overrides, environ: Mapping[str, str], config: Config) -> Network:
@@ -258,7 +235,7 @@ def _data_dir(overrides: Overrides, environ: Mapping[str, str], config: Config, 
     if named := environ.get("SIGNERD_DATA_DIR"):
         return Path(named).absolute()
     if config.data_dir:
-        return _resolve(config.data_dir, base, environ)
+        return places.resolve(config.data_dir, base, environ)
     return default_data_dir(environ).absolute()
 
 
@@ -270,7 +247,7 @@ def _secret_file(
     if named := environ.get("SIGNERD_SECRET_FILE"):
         return Path(named).absolute()
     if config.secret.file:
-        return _resolve(config.secret.file, base, environ)
+        return places.resolve(config.secret.file, base, environ)
     # systemd hands secrets over in a directory of its own (LoadCredential=).
     if credentials := environ.get("CREDENTIALS_DIRECTORY"):
         handed_over = Path(credentials) / SECRET_FILE_NAME
@@ -283,7 +260,7 @@ def _socket(over: Overrides, environ: Mapping[str, str], config: Config, base: P
     if named := over.control_socket or environ.get("SIGNERD_SOCKET"):
         return Path(named).absolute()
     if config.control.socket:
-        return _resolve(config.control.socket, base, environ)
+        return places.resolve(config.control.socket, base, environ)
     systemd, xdg = environ.get("RUNTIME_DIRECTORY"), environ.get("XDG_RUNTIME_DIR")
     private = Path(systemd.split(":")[0]) if systemd else Path(xdg) / "signerd" if xdg else data_dir
     return private.absolute() / "signerd.sock"
@@ -295,16 +272,9 @@ def _scheduler_uri(environ: Mapping[str, str], config: Config) -> str:
 
 def _own_or_gl(own: str | None, base: Path, environ: Mapping[str, str], variable: str) -> Path | None:
     if own:
-        return _resolve(own, base, environ)
+        return places.resolve(own, base, environ)
     named = environ.get(variable)
     return Path(named).absolute() if named else None
-
-
-def _resolve(text: str, base: Path, environ: Mapping[str, str]) -> Path:
-    """A path of the file: `~` is the home directory, relative ones start at the file's own directory."""
-    if text == "~" or text.startswith("~/"):
-        return _home(environ) / text[2:]
-    return Path(os.path.normpath(base / text))
 
 
 def _refuse_unknown(table: Mapping[str, Any], source: str) -> None:
@@ -387,6 +357,10 @@ def _check_values(config: Config, source: str) -> None:
                     f"{source}: {key} = {value} is out of range",
                     hint=f"it goes from {least:g} to {most:.10g}",
                 )
+    try:
+        read_rules((rule.name, rule.restrictions, rule.daily_limit) for rule in config.pairing.auto)
+    except MalformedMessage as problem:
+        raise ConfigError(f"{source}: pairing.auto, {problem.message}", hint=problem.hint) from problem
 
 
 def _value(config: Config, key: str) -> Any:

@@ -394,7 +394,7 @@ def test_refuses_a_value_of_another_type_and_names_the_key(text):
     ("text", "choices"),
     [
         ('network = "mainnet"', "bitcoin, testnet, signet, regtest"),
-        ('[pairing]\npolicy = "allow"', "attested, deny"),
+        ('[pairing]\npolicy = "allow"', "attested, confirm, deny"),
         ('[log]\nlevel = "INFO"', "debug, error, info, warning"),
         ('[log]\nformat = "xml"', "auto, json, text"),
     ],
@@ -456,6 +456,19 @@ def test_refuses_an_empty_text_and_one_with_control_characters(key, value):
     text = f"[{table}]\n{name} = {value}" if table else f"{name} = {value}"
 
     assert refusal(text).message == f"signerd.toml: {key} is empty or holds control characters"
+
+
+@pytest.mark.parametrize(
+    ("rule", "problem"),
+    [
+        ('name = "till-*"\nrestrictions = ""\ndaily_limit = 3', "rule 1: the restrictions are empty"),
+        ('name = "till-*"\nrestrictions = "method^list"\ndaily_limit = 0', "rule 1: daily_limit = 0"),
+        ('name = "till-*"\nrestrictions = "method^list"', "daily_limit"),
+        ('name = "till-*"\nrestrictions = "method^list"\ndaily_limit = 3\nlimit = 3', "limit"),
+    ],
+)
+def test_refuses_a_pairing_rule_that_makes_no_sense(rule, problem):
+    assert problem in refusal(f"[[pairing.auto]]\n{rule}\n").message
 
 
 # The file itself
@@ -523,7 +536,7 @@ def test_example_shows_the_default_of_every_key_that_has_one():
     shown = _flat(tomllib.loads(_uncommented()))
 
     for key, default in config.known_keys().items():
-        if default is not None:
+        if default not in (None, ()):  # of a list, an example is shown
             assert (key, shown[key]) == (key, default)
             assert type(default) is type(shown[key]), key
 

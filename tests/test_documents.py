@@ -26,6 +26,7 @@ from signerd.cli.main import COMMANDS, cli
 from signerd.core import explain
 from signerd.core.audit import record as audit_record
 from signerd.core.pairing import PairingPolicy, PairingRule
+from signerd.core.pairing_code import pairing_code
 from signerd.core.signer import MALFORMED_RULE
 from signerd.daemon.signing_service import BUG_RULE
 from signerd.dev.local import LocalGreenlight
@@ -43,11 +44,11 @@ def text_of(name: str) -> str:
     return (ROOT / name).read_text(encoding="utf-8")
 
 
-def section(name: str, heading: str) -> str:
-    """A document's text under one heading, up to the next of the same rank."""
-    _, _, rest = text_of(name).partition(f"\n## {heading}\n")
+def section(name: str, heading: str, *, level: int = 2) -> str:
+    """A document's text under one heading, up to the next of the same rank or a higher one."""
+    _, _, rest = text_of(name).partition(f"\n{'#' * level} {heading}\n")
     assert rest, f"{name} has no section {heading!r}"
-    return rest.partition("\n## ")[0]
+    return re.split(rf"\n#{{2,{level}}} ", rest)[0]
 
 
 def rows(text: str) -> list[list[str]]:
@@ -179,7 +180,7 @@ def _concrete(word: str) -> str:
 # Only named, without the argument that they need.
 PROSE = {
     ("pair", "new"), ("pair", "approve"), ("replay",), ("decrypt-export",), ("rune", "restrict"),
-    ("rune", "decode"), ("explain",), ("webhooks", "add"), ("COMMAND", "--help"),
+    ("rune", "decode"), ("explain",), ("webhooks", "add"), ("COMMAND", "--help"), ("devices", "revoke"),
 }  # fmt: skip
 
 
@@ -257,6 +258,16 @@ def test_every_pairing_rule_has_its_row_in_the_order_of_the_checks():
     assert named == [str(rule) for rule in PairingRule]
 
 
+def test_pairing_codes_are_what_the_document_shows():
+    text = section("docs/pairing.md", "The code", level=3)
+    (key,) = re.findall(r"^`(04[0-9a-f]{128})`:$", text, re.MULTILINE)
+    shown = [[cell.strip("`").replace(r"\|", "|") for cell in row] for row in rows(text)]
+
+    assert len(shown) == 4
+    for name, restrictions, code in shown:
+        assert pairing_code(key, "" if name == "(empty)" else name, restrictions.replace("KEY", key)) == code
+
+
 def test_pairing_settings_are_documented_with_their_defaults():
     shown = {row[0].strip("`"): row[1].strip("`") for row in rows(section("docs/pairing.md", "Settings"))}
     keys = {key: value for key, value in config.known_keys().items() if key.startswith("pairing.")}
@@ -269,6 +280,8 @@ def test_pairing_settings_are_documented_with_their_defaults():
 
 
 def _toml(value: object) -> str:
+    if isinstance(value, tuple):
+        return str(list(value))
     return f'"{value}"' if isinstance(value, str) else str(value).lower()
 
 

@@ -34,6 +34,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "webhooks": ("webhooks", "Add, list, delete webhooks, or rotate their secret."),
     "export": ("scheduler", "Take the node home: ask for an encrypted export."),
     "pair": ("pair", "Pair a new device: `new` on it, `approve` on one that is paired."),
+    "pairing": ("pairing", "Decide what new devices wait for: list, approve, deny."),
+    "devices": ("devices", "List the node's devices, and revoke them."),
     "rune": ("rune", "Create, decode, check or restrict runes."),
     "decrypt-export": ("decrypt_export", "Decrypt a node export, offline."),
     "inspect": ("inspect", "Show what this signer says of itself."),

@@ -60,6 +60,7 @@ def new(*, name: str, description: str, restrictions: str, json: bool, **common:
         {
             "node_id": node_id.hex(),
             "device_id": asked.device_id,
+            "code": _code(asked),
             "credentials_file": str(settings.credentials_file),
         },
         f"paired with node  {node_id.hex()}\ncredentials       {settings.credentials_file}",
@@ -107,11 +108,19 @@ def approve(*, code: str, yes: bool, json: bool, **common: Any) -> None:
 
     asked = session.run(work())
     output.result(
-        {"device_id": asked.device_id, "device_name": asked.device_name, "restrictions": asked.restrictions},
+        {
+            "device_id": asked.device_id,
+            "device_name": asked.device_name,
+            "restrictions": asked.restrictions,
+            "code": _code(asked),
+        },
         f"approval sent for {asked.device_name!r}",
         json=json,
     )
-    output.talk("the signer decides now; the new device says when it is paired")
+    output.talk(
+        "the signer decides now, and may ask its owner (`signerd pairing list`); "
+        "the new device says when it is paired"
+    )
 
 
 def _show(asked: NewDevice, *, json: bool) -> None:
@@ -120,6 +129,7 @@ def _show(asked: NewDevice, *, json: bool) -> None:
     if sys.stderr.isatty() and not json:
         segno.make(asked.qr_text, error="l").terminal(out=sys.stderr, compact=True)
     output.talk(f"On a paired device: signerd pair approve '{asked.qr_text}'")
+    output.talk(f"code: {_code(asked)} (whoever agrees should see the same)")
     output.talk("waiting for the approval (Ctrl-C to give up)…")
 
 
@@ -173,12 +183,19 @@ async def _asked(scheduler: SchedulerClient, device_id: str) -> NewDevice:
         return NewDevice(device_id, data.csr, data.device_name, data.description, data.restrictions)
 
 
+def _code(asked: NewDevice) -> str:
+    from signerd.core.pairing_code import pairing_code
+
+    return pairing_code(asked.device_id, asked.device_name, asked.restrictions)
+
+
 def _in_words(asked: NewDevice, words: list[str]) -> str:
     clean = "".join(c for c in asked.description if c.isprintable())
     lines = [
         f"device       {asked.device_name}",
         f"description  {clean or '(none)'}",
         f"key          {asked.device_id}",
+        f"code         {_code(asked)}",
         "it will be able to call the node only if",
         *(f"  - {line}" for line in words),
     ]

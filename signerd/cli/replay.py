@@ -17,6 +17,8 @@ from signerd.units import UnixTime
 if TYPE_CHECKING:
     from signerd.config import Settings
     from signerd.core.keys.node import NodeKeys
+    from signerd.core.runes.rune import Rune
+    from signerd.greenlight.pb.scheduler_pb2 import SignerRequest
 
 _MAX_LINE = 130 * 1024 * 1024  # a message of 64 MiB, in hex
 
@@ -30,10 +32,11 @@ def command(*, file: Path, fresh: bool, **common: Any) -> None:
 
     \b
     in:  {"kind": "pairing" | "hsm", "request": "<hex protobuf>", "now": <unix seconds>}
-    out: {"outcome": "signed" | "refused" | "malformed", "response": "<hex protobuf>", "rule": …, "reason": …}
+    out: {"outcome": "signed" | "refused" | "malformed" | "held",
+          "response": "<hex protobuf>", "rule": …, "reason": …}
 
-    State is kept in memory from line to line; no daemon and no store is touched. `response` is what would
-    go out on the wire, and null where nothing would.
+    State is kept in memory from line to line; no daemon and no store is touched: no device is revoked. `held`
+    is what waits for a person. `response` is what would go out on the wire, and null where nothing would.
     """
     settings = options.settings(common)
     player = Player(node_secret.load_keys(settings), settings, fresh=fresh)
@@ -46,17 +49,12 @@ class Player:
     """The signer without its shell."""
 
     def __init__(self, keys: NodeKeys, settings: Settings, *, fresh: bool) -> None:
-        from signerd.core.pairing import PairingPolicy
         from signerd.core.signer import Signer
+        from signerd.daemon.pairing_policy import pairing_policy
 
         config = settings.config.pairing
         self._signer = Signer(keys, settings.network)
-        self._policy = PairingPolicy(
-            mode=config.policy,
-            allow_widening=config.allow_widening,
-            max_age_seconds=config.max_age_seconds,
-            max_ahead_seconds=config.max_ahead_seconds,
-        )
+        self._policy, self._rules = pairing_policy(config)
         self._answer_refusals = config.answer_refusals
         self._fresh = fresh
         self._forget()
@@ -91,7 +89,16 @@ class Player:
             sent = response if self._answer_refusals else None
             return _outcome("refused", sent, outcome.rule, outcome.reason)
         self._seen.add(outcome.digest)
+        if self._policy.mode == "confirm" and not self._fits_a_rule(request, outcome.granted):
+            return _outcome("held", None, None, "it waits for a person")
         return _outcome("signed", response, None, None)
+
+    def _fits_a_rule(self, request: SignerRequest, granted: Rune) -> bool:
+        """Whether it needs no person; how many were let through before is not known here."""
+        from signerd.core.pairing_auto import fitting_rule
+
+        name = request.approve_pairing.device_name
+        return fitting_rule(self._rules, name, granted, lambda _: 0) is not None
 
     def _hsm(self, raw: bytes, now: UnixTime) -> dict[str, Any]:
         from signerd.core.requests import Refusal, Signed

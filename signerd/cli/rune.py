@@ -57,6 +57,8 @@ def command() -> None:
 def create(*, restrictions: tuple[str, ...], json: bool, **common: Any) -> None:
     """Make a rune for this node; one restriction must be pubkey=KEY, the device's key in hex.
 
+    No register knows it: to revoke its device, give the KEY to `signerd devices revoke`.
+
     \b
     Example:
       signerd rune create -r pubkey=04d65a… -r 'method^list|method^get' -r 'time<1999999999'
@@ -91,6 +93,7 @@ def restrict(*, rune: str, restrictions: tuple[str, ...], json: bool) -> None:
 @options.as_json
 def decode(*, rune: str, json: bool) -> None:
     """Say in words what RUNE demands (- reads it from stdin). Whether it is genuine, `check` tells."""
+    from signerd.core.devices import fingerprint_of
     from signerd.core.runes.check import bound_key
     from signerd.core.runes.explain import explain
     from signerd.core.runes.rune import reference_refuses
@@ -102,6 +105,7 @@ def decode(*, rune: str, json: bool) -> None:
     output.result(
         {
             "authcode": decoded.authcode.hex(),
+            "fingerprint": fingerprint_of(decoded.authcode).hex(),
             "restrictions": [{"text": text, "meaning": meaning} for text, meaning in words],
             "bound_to": key,
             "reference_refuses": reference_refuses(decoded),

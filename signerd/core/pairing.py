@@ -4,7 +4,8 @@
 2. Its rune is ours, allows `approvepairing`, and can be used by its key alone.
 3. The new rune can be used by the new device's key alone, and says what the approving user read.
 4. The new rune allows nothing that the approving rune forbids (unless `allow_widening`).
-5. A refusal is a value with a rule in it. It carries nothing that could be remembered or answered.
+5. Neither device was revoked.
+6. A refusal is a value with a rule in it. It carries nothing that could be remembered or answered.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from signerd.core import devices
 from signerd.core.keys import p256
 from signerd.core.runes.check import FIELDS, CallContext, check, is_bound
 from signerd.core.runes.compare import holds
@@ -63,12 +65,18 @@ class PairingRule(enum.StrEnum):
     RUNE_UNKNOWN_FIELD = "pairing-rune-unknown-field"
     RUNE_RESTRICTION = "pairing-rune-restriction"
     RUNE_UNBOUND = "pairing-rune-unbound"
+    RUNE_REVOKED = "pairing-rune-revoked"
     GRAMMAR = "pairing-restrictions-grammar"
     AMBIGUOUS = "pairing-restrictions-ambiguous"
     BORDER = "pairing-restrictions-border"
     UNBOUND = "pairing-not-bound-to-device"
+    DEVICE_REVOKED = "pairing-device-revoked"
     WIDENING = "pairing-widening"
     REPLAYED = "pairing-replayed"
+    REGISTER_FULL = "pairing-register-full"
+    INBOX_FULL = "pairing-inbox-full"
+    OWNER = "pairing-denied-by-owner"
+    EXPIRED = "pairing-expired"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +94,13 @@ class PairingApproval:
 
 @dataclass(frozen=True, slots=True)
 class PairingPolicy:
-    """`attested`: what a paired device approves; `deny`: nothing. Ages in seconds, against our own clock."""
+    """`attested`: what a paired device approves; `confirm`: that, once a person agrees; `deny`: nothing.
 
-    mode: Literal["attested", "deny"] = "attested"
+    Ages in seconds, against our own clock. `decide` is the same for the first two: who holds what waits for a
+    person asks it twice, when the approval comes and when the person agrees.
+    """
+
+    mode: Literal["attested", "confirm", "deny"] = "attested"
     allow_widening: bool = False
     max_age_seconds: int = 300
     max_ahead_seconds: int = 60
@@ -111,6 +123,8 @@ class Approved:
     expires: UnixTime
     restrictions: tuple[str, ...]
     """What the new rune demands beside its id, for the log."""
+    granted: Rune = field(repr=False)
+    """The new rune as a value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,12 +136,17 @@ class Denied:
     hint: str | None = None
 
 
-def decide(
-    approval: PairingApproval, keys: NodeKeys, policy: PairingPolicy, seen: SeenApprovals, now: UnixTime
+def decide(  # noqa: PLR0917 - each is a thing of its own, and everybody has them all
+    approval: PairingApproval,
+    keys: NodeKeys,
+    policy: PairingPolicy,
+    seen: SeenApprovals,
+    now: UnixTime,
+    revoked: devices.RevokedKeys = frozenset(),
 ) -> Approved | Denied:
     """The whole decision. Raises nothing on account of what `approval` holds."""
     try:
-        return _decide(approval, keys, policy, seen, now)
+        return _decide(approval, keys, policy, seen, now, revoked)
     except Refused as refusal:
         return Denied(PairingRule(refusal.rule), refusal.message, refusal.hint)
 
@@ -155,8 +174,13 @@ def require_device_name(name: str) -> None:
         )
 
 
-def _decide(
-    approval: PairingApproval, keys: NodeKeys, policy: PairingPolicy, seen: SeenApprovals, now: UnixTime
+def _decide(  # noqa: PLR0917 - as above
+    approval: PairingApproval,
+    keys: NodeKeys,
+    policy: PairingPolicy,
+    seen: SeenApprovals,
+    now: UnixTime,
+    revoked: devices.RevokedKeys,
 ) -> Approved:
     if policy.mode == "deny":
         raise Refused(
@@ -167,12 +191,18 @@ def _decide(
     _require_readable(approval)
     _require_fresh(approval, policy, now)
     _require_signature(approval, keys.node_id)
-    approver = _approving_rune(approval, keys, now)
+    approver = _approving_rune(approval, keys, now, revoked)
     restrictions = _requested(approval)
+    if bytes.fromhex(approval.device_id) in revoked:
+        raise Refused(
+            PairingRule.DEVICE_REVOKED,
+            "the new device's key was revoked",
+            hint="pair the device anew, with a new key",
+        )
     granted = mint(keys.rune_secret, restrictions)
     if not policy.allow_widening:
         _require_narrower(granted, approver, approval.pubkey.hex())
-    digest = _digest(approval)
+    digest = digest_of(approval)
     if digest in seen:
         raise Refused(
             PairingRule.REPLAYED,
@@ -186,6 +216,7 @@ def _decide(
         digest=digest,
         expires=UnixTime(approval.timestamp + policy.max_age_seconds + policy.max_ahead_seconds),
         restrictions=tuple(item.text for item in restrictions),
+        granted=granted,
     )
 
 
@@ -240,7 +271,9 @@ def _require_signature(approval: PairingApproval, node_id: NodeId) -> None:
         )
 
 
-def _approving_rune(approval: PairingApproval, keys: NodeKeys, now: UnixTime) -> Rune:
+def _approving_rune(
+    approval: PairingApproval, keys: NodeKeys, now: UnixTime, revoked: devices.RevokedKeys
+) -> Rune:
     try:
         approver = Rune.from_base64(approval.rune)
     except MalformedMessage as error:
@@ -250,6 +283,7 @@ def _approving_rune(approval: PairingApproval, keys: NodeKeys, now: UnixTime) ->
     context = CallContext(method=METHOD, pubkey=approval.pubkey.hex(), time=now)
     try:
         check(approver, keys.rune_secret, context)
+        devices.require_standing(approval.pubkey, revoked)
     except Refused as refusal:
         raise Refused(
             PairingRule(f"pairing-{refusal.rule}"),
@@ -311,7 +345,7 @@ def _require_narrower(granted: Rune, approver: Rune, pubkey: str) -> None:
         )
 
 
-def _digest(approval: PairingApproval) -> bytes:
+def digest_of(approval: PairingApproval) -> bytes:
     """By which an approval is recognised: 32 bytes. (r, s) and (r, n - s) count as the same signature."""
     s = int.from_bytes(approval.sig[32:], "big")
     sig = approval.sig[:32] + min(s, _P256_ORDER - s).to_bytes(32, "big")

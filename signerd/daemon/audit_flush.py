@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 
 from signerd.daemon.clock import Clock
-from signerd.daemon.signing_service import SigningService
+from signerd.daemon.recorder import Recorder
 from signerd.store.state_db import StateDb
 from signerd.units import UnixTime
 
@@ -20,7 +20,7 @@ DAY = 86_400
 class AuditFlush:
     """The loop of both."""
 
-    service: SigningService
+    recorder: Recorder
     store: StateDb
     clock: Clock
     keep_records: int
@@ -31,7 +31,7 @@ class AuditFlush:
         due = self.clock.monotonic()
         while True:
             await asyncio.sleep(seconds)
-            self.service.flush()
+            self.recorder.flush()
             if self.clock.monotonic() >= due and not self.prune():
                 due = self.clock.monotonic() + PRUNE_EVERY
 

@@ -42,7 +42,7 @@ class Oversight:
         self.pulse = Pulse(clock)
         self.notifier = notifier or Notifier()
         self.history = History(time.time)
-        self.pairings_waiting: Callable[[], int] | None = None
+        self.pairings_waiting: Callable[[], int | None] | None = None
         """How many approvals wait for a person; whoever keeps an inbox says so here."""
         self._bus = bus
         self._clock = clock

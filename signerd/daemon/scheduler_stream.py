@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Any
 
-from signerd.core.pairing import Approved, Denied
 from signerd.daemon.backoff import Backoff
+from signerd.daemon.pairing_inbox import PairingInbox
 from signerd.daemon.scheduler_link import SchedulerLink
-from signerd.daemon.signing_service import SigningService
-from signerd.errors import AccessDenied, MalformedMessage, RemoteError
-from signerd.greenlight import translate
-from signerd.greenlight.pb import scheduler_pb2
+from signerd.errors import AccessDenied, RemoteError
 from signerd.greenlight.scheduler import SignerRequests
 from signerd.greenlight.values import Undecodable
 from signerd.observe import events
 from signerd.observe.bus import Bus
-from signerd.observe.events import Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +20,9 @@ class SchedulerStream:
     """The loop around SignerRequestsStream."""
 
     link: SchedulerLink
-    service: SigningService
+    inbox: PairingInbox
     backoff: Backoff
     bus: Bus
-    answer_refusals: bool
 
     async def run(self) -> None:
         """Until cancelled. Raises AccessDenied when our credentials are refused, StateError for the store."""
@@ -48,21 +42,27 @@ class SchedulerStream:
             await self.link.pause(pause)
 
     async def _serve(self, stream: SignerRequests) -> None:
-        announcement = asyncio.create_task(self._announce(stream))
+        self.inbox.answers.opened()
+        beside = [
+            asyncio.create_task(self._announce(stream)),
+            asyncio.create_task(self.inbox.answers.send_on(stream)),
+        ]
         try:
             async for request in stream:
                 if isinstance(request, Undecodable):
                     self.bus.emit(events.Garbage(source="scheduler", size=len(request.raw)))
                     continue
-                response, event = self._answer(request)
+                response, event = self.inbox.answer(request)
                 try:
                     if response is not None:
                         await stream.answer(response)
                 finally:
-                    # Once we wait for the next request.
-                    asyncio.get_running_loop().call_soon(self.bus.emit, event)
+                    if event is not None:
+                        # Once we wait for the next request.
+                        asyncio.get_running_loop().call_soon(self.bus.emit, event)
         finally:
-            announcement.cancel()
+            for task in beside:
+                task.cancel()
 
     async def _announce(self, stream: SignerRequests) -> None:
         try:
@@ -70,50 +70,3 @@ class SchedulerStream:
         except RemoteError:
             return  # the reader of the stream meets the same error, and tells
         self.bus.emit(events.SchedulerStreamOpen())
-
-    def _answer(
-        self, request: scheduler_pb2.SignerRequest
-    ) -> tuple[scheduler_pb2.SignerResponse | None, Event]:
-        """What to send, and what to log once it is sent: nobody should wait for a log."""
-        begun = self.service.clock.monotonic()
-        try:
-            approval = translate.pairing_approval(request)
-        except MalformedMessage as problem:
-            self.service.refuse_pairing(
-                request_id=request.request_id, rule="malformed", reason=problem.message
-            )
-            refused = events.PairingRefused(
-                request_id=request.request_id,
-                device="",
-                rule="malformed",
-                reason=problem.message,
-                **self._told(begun),
-            )
-            return translate.empty_response(request.request_id) if self.answer_refusals else None, refused
-        outcome = self.service.decide_pairing(approval, request_id=request.request_id)
-        told = self._told(begun)
-        response = translate.signer_response(request.request_id, outcome)
-        match outcome:
-            case Approved():
-                return response, events.PairingApproved(
-                    request_id=request.request_id,
-                    device=approval.device_name,
-                    restrictions=approval.restrictions,
-                    **told,
-                )
-            case Denied():
-                # The reference signer is silent here; what a scheduler makes of `empty` is its own affair.
-                return response if self.answer_refusals else None, events.PairingRefused(
-                    request_id=request.request_id,
-                    device=approval.device_name,
-                    rule=outcome.rule,
-                    reason=outcome.reason,
-                    **told,
-                )
-
-    def _told(self, begun: float) -> dict[str, Any]:
-        """What the line of a decision that began then says of it, beside the decision itself."""
-        record = self.service.latest
-        assert record is not None
-        told: dict[str, Any] = {"ms": round((self.service.clock.monotonic() - begun) * 1000, 2)}
-        return told | {"audit": record.number or None}

@@ -5,46 +5,30 @@ from __future__ import annotations
 import traceback
 from pathlib import PurePath
 
-from signerd.core import pairing
 from signerd.core.audit import decision as decisions
 from signerd.core.audit import routine
-from signerd.core.audit.record import Decision, Record
-from signerd.core.audit.trail import Trail
-from signerd.core.pairing import Approved, Denied, PairingApproval, PairingPolicy, PairingRule
+from signerd.core.audit.record import Record
 from signerd.core.requests import Refusal, Signed, SigningRequest
 from signerd.core.signer import Signer
-from signerd.core.state.book import NO_CHANGES, Changes
-from signerd.daemon.clock import Clock
+from signerd.daemon.recorder import Recorder
 from signerd.errors import SignerdError
 from signerd.store.state_db import StateDb
-from signerd.units import UnixTime
 
 BUG_RULE = "internal-error"
-_RELOAD_EVERY = 1024
 
 
 class SigningService:
-    """Holds signer, policy and store. Not async on purpose: no cancellation falls between the steps.
+    """Holds signer and store. Not async on purpose: no cancellation falls between the steps."""
 
-    Each decision leaves a record. Which ones are on disk before the answer leaves, and which are written with
-    the next one or by `flush`, is in `core/audit/routine.py`.
-    """
-
-    def __init__(self, signer: Signer, policy: PairingPolicy, store: StateDb, clock: Clock) -> None:
+    def __init__(self, signer: Signer, store: StateDb, recorder: Recorder) -> None:
         self.signer = signer
-        self._policy = policy
         self._store = store
-        self.clock = clock
-        self._approvals = store.approvals()
-        self._approval_floor = store.approval_floor()
-        self._decided = 0
-        self._trail = Trail(store.audit_head.number)
-        self._latest: Record | None = None
+        self._recorder = recorder
 
     @property
     def latest(self) -> Record | None:
         """The record of the decision that was made last; number 0 if it is only counted."""
-        return self._latest
+        return self._recorder.latest
 
     def answer(self, request: SigningRequest) -> Signed | Refusal:
         """The answer to a node's request; what it changes is on disk before this returns.
@@ -53,7 +37,7 @@ class SigningService:
         us, and what decides has changed nothing. Raises StateError when the store fails: then nothing was
         decided, and nothing may be told.
         """
-        now = self.clock.now()
+        now = self._recorder.clock.now()
         outcome: Signed | Refusal
         try:
             outcome = self.signer.handle(request, self._store, now)
@@ -64,83 +48,12 @@ class SigningService:
             outcome = Refusal(BUG_RULE, f"a bug in signerd, please report it: {_place(bug)}")
             decision = decisions.of_request(request, outcome, now)
         if isinstance(outcome, Refusal):
-            self._record_refusal(decision)
+            self._recorder.refusal(decision)
         elif routine.is_routine(int.from_bytes(request.raw[:2], "big"), outcome):
-            self._latest = self._trail.add(decision)
+            self._recorder.routine(decision)
         else:
-            self._record(decision, outcome.changes)
+            self._recorder.record(decision, outcome.changes)
         return outcome
-
-    def decide_pairing(self, approval: PairingApproval, *, request_id: int = 0) -> Approved | Denied:
-        """The decision on a pairing approval; it is on disk before this returns.
-
-        Raises StateError when it cannot be: then nothing was approved.
-        """
-        now = self.clock.now()
-        outcome = pairing.decide(approval, self.signer.keys, self._policy, self._approvals, now)
-        timestamp = UnixTime(approval.timestamp)
-        if isinstance(outcome, Approved) and timestamp <= self._approval_floor:
-            # This clock was ahead once, and approvals of that time are forgotten.
-            outcome = Denied(
-                PairingRule.REPLAYED,
-                "this approval is as old as some that were answered and forgotten",
-                hint="approve again; if it stays so, this machine's clock was set back",
-            )
-        refused = outcome if isinstance(outcome, Denied) else None
-        decision = decisions.of_pairing(
-            request_id,
-            now,
-            device_id=approval.device_id,
-            device_name=approval.device_name,
-            restrictions=approval.restrictions,
-            approval_digest=outcome.digest if isinstance(outcome, Approved) else None,
-            rule=None if refused is None else str(refused.rule),
-            reason=None if refused is None else refused.reason,
-        )
-        if isinstance(outcome, Denied):
-            self._record_refusal(decision)
-            return outcome
-        records = self._trail.with_one_more(decision)
-        self._store.remember_approval(
-            outcome.digest, timestamp=timestamp, expires=outcome.expires, now=now, records=records
-        )
-        self._note_written(records)
-        self._approvals[outcome.digest] = outcome.expires
-        self._decided += 1
-        if self._decided % _RELOAD_EVERY == 0:
-            self._approvals = self._store.approvals()
-            self._approval_floor = self._store.approval_floor()
-        return outcome
-
-    def refuse_pairing(self, *, request_id: int, rule: str, reason: str) -> None:
-        """Record that a pairing request was refused before it could be decided on. Raises StateError."""
-        self._record_refusal(decisions.of_pairing(request_id, self.clock.now(), rule=rule, reason=reason))
-
-    def flush(self) -> None:
-        """Write what is decided and not on disk yet, in its order. Raises StateError, and then keeps it."""
-        if self._trail.idle:
-            return
-        self._trail.close_counts()
-        records = self._trail.pending
-        self._store.commit(NO_CHANGES, records)
-        self._trail.written(records)
-
-    def _record_refusal(self, decision: Decision) -> None:
-        counted = self._trail.refused_too_often(decision)
-        if counted is not None:
-            self._latest = counted
-        else:
-            self._record(decision, NO_CHANGES)
-
-    def _record(self, decision: Decision, changes: Changes) -> None:
-        """In one transaction with what the decision changes, and after all that was decided before."""
-        records = self._trail.with_one_more(decision)
-        self._store.commit(changes, records)
-        self._note_written(records)
-
-    def _note_written(self, records: tuple[Record, ...]) -> None:
-        self._trail.written(records)
-        self._latest = records[-1]
 
 
 def _place(bug: Exception) -> str:

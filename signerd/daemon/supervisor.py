@@ -8,7 +8,7 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
 import signerd
-from signerd.core.pairing import PairingPolicy
+from signerd.control.pairing import PairingControl
 from signerd.core.policy.payments import REMEMBERED
 from signerd.core.signer import Signer
 from signerd.daemon import expiry, hardening, identity, preflight
@@ -18,6 +18,10 @@ from signerd.daemon.clock import Clock, SystemClock
 from signerd.daemon.new_settings import Unapplied
 from signerd.daemon.node_attachment import NodeAttachment
 from signerd.daemon.oversight import Oversight
+from signerd.daemon.pairing_desk import PairingDesk
+from signerd.daemon.pairing_inbox import PairingInbox
+from signerd.daemon.pairing_policy import pairing_policy
+from signerd.daemon.recorder import Recorder
 from signerd.daemon.scheduler_link import SchedulerLink
 from signerd.daemon.scheduler_stream import SchedulerStream
 from signerd.daemon.signing_service import SigningService
@@ -124,16 +128,33 @@ class Supervisor:
 
     async def _serve(self, device: Identity, certificate: DeviceCertificate, store: StateDb) -> None:
         reload = Unapplied(self._settings).reload
-        async with self._oversight.on_duty(self._settings.control_socket, store, reload):
-            await self._run_loops(device, certificate, store)
+        recorder = Recorder(store, self._clock)
+        inbox = self._inbox(store, recorder)
+        pairing = PairingControl(inbox).add_to
+        async with self._oversight.on_duty(self._settings.control_socket, store, reload, [pairing]):
+            await self._run_loops(device, certificate, store, inbox, recorder)
 
-    async def _run_loops(self, device: Identity, certificate: DeviceCertificate, store: StateDb) -> None:
+    def _inbox(self, store: StateDb, recorder: Recorder) -> PairingInbox:
+        config = self._settings.config.pairing
+        desk = PairingDesk(self._keys, *pairing_policy(config), store, recorder)
+        inbox = PairingInbox(desk, self._bus, answer_refusals=config.answer_refusals)
+        self._oversight.pairings_waiting = inbox.count
+        return inbox
+
+    async def _run_loops(
+        self,
+        device: Identity,
+        certificate: DeviceCertificate,
+        store: StateDb,
+        inbox: PairingInbox,
+        recorder: Recorder,
+    ) -> None:
         link = SchedulerLink(lambda: self._scheduler(device))
-        service = self._service(store)
         await link.open()
         try:
             async with asyncio.TaskGroup() as group:
-                for name, loop in self._loops(link, device, certificate, store, service).items():
+                loops = self._loops(link, device, certificate, store=store, inbox=inbox, recorder=recorder)
+                for name, loop in loops.items():
                     group.create_task(_for_ever(name, loop))
                 for name, loop in self._oversight.loops(self._settings.state_file).items():
                     group.create_task(_for_ever(name, loop))
@@ -146,29 +167,22 @@ class Supervisor:
             raise first_error(failures) from None
         finally:
             try:
-                service.flush()
+                recorder.flush()
             finally:
                 await link.close()
-
-    def _service(self, store: StateDb) -> SigningService:
-        config = self._settings.config
-        policy = PairingPolicy(
-            mode=config.pairing.policy,
-            allow_widening=config.pairing.allow_widening,
-            max_age_seconds=config.pairing.max_age_seconds,
-            max_ahead_seconds=config.pairing.max_ahead_seconds,
-        )
-        return SigningService(Signer(self._keys, self._settings.network), policy, store, self._clock)
 
     def _loops(
         self,
         link: SchedulerLink,
         device: Identity,
         certificate: DeviceCertificate,
+        *,
         store: StateDb,
-        service: SigningService,
+        inbox: PairingInbox,
+        recorder: Recorder,
     ) -> dict[str, Coroutine[Any, Any, None]]:
         config = self._settings.config
+        service = SigningService(Signer(self._keys, self._settings.network), store, recorder)
         attachment = NodeAttachment(
             link=link,
             service=service,
@@ -183,7 +197,7 @@ class Supervisor:
             pulse=self._oversight.pulse,
             answer_seconds=config.node.deadline_seconds,
         )
-        stream = SchedulerStream(link, service, self._backoff(), self._bus, config.pairing.answer_refusals)
+        stream = SchedulerStream(link, inbox, self._backoff(), self._bus)
         upgrades = Upgrades(
             link=link,
             signer=service.signer,
@@ -194,11 +208,12 @@ class Supervisor:
             call_seconds=config.scheduler.deadline_seconds,
         )
         watch = expiry.ExpiryWatch(certificate, self._clock, self._bus)
-        audit = AuditFlush(service, store, self._clock, config.audit.keep_records, config.audit.keep_days)
+        audit = AuditFlush(recorder, store, self._clock, config.audit.keep_records, config.audit.keep_days)
         return {
             "audit": audit.run(),
             "upgrades": upgrades.run(),
             "scheduler stream": stream.run(),
+            "pairing inbox": inbox.run(),
             "node attachment": attachment.run(),
             "expiry": watch.run(),
             "connection": link.watch(),

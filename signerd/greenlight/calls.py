@@ -185,12 +185,17 @@ class Conversation(Subscription[Request], Generic[Request, Reply]):
     ) -> None:
         super().__init__(start, doing=doing, peer=peer)
         self._deadline = deadline
+        # gRPC takes one message at a time.
+        self._turn = asyncio.Lock()
 
     async def answer(self, answer: Reply) -> None:
-        """Send one answer. Raises a RemoteError if the stream is over, or does not take it in time."""
+        """Send one answer, once those before it are sent; several tasks may.
+
+        Raises a RemoteError if the stream is over, or does not take it in time.
+        """
         call: Any = self._entered
         try:
-            async with asyncio.timeout(self._deadline):
+            async with asyncio.timeout(self._deadline), self._turn:
                 with _border(self._doing, self._peer):
                     await call.write(answer)
         except asyncio.InvalidStateError as error:

@@ -16,11 +16,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from signerd.core.state.book import Changes
-from signerd.errors import StateLost
-from signerd.store import files
+from signerd.errors import InputMissing, StateLost
+from signerd.store import files, revocations
 from signerd.store.mark import Mark
 from signerd.store.state_db import StateDb
-from signerd.units import NodeId
+from signerd.units import NodeId, UnixTime
 
 _LONGEST = 200
 _FORM = re.compile(r"store ([0-9a-f]{32}) of ([0-9a-f]{66}) use ([0-9]{1,18})\n")
@@ -54,19 +54,38 @@ def in_use(path: Path, node_id: NodeId) -> Iterator[StateDb]:
         count_use(store, path)
 
 
+@contextlib.contextmanager
+def as_left(path: Path) -> Iterator[StateDb]:
+    """The store that was used here last, whosever it is. Whoever enters owns the directory.
+
+    Raises what `in_use` raises, and InputMissing if there never was one.
+    """
+    if not path.exists():
+        raise InputMissing(f"{path} is not there", hint="`signerd run` makes it")
+    with StateDb(path) as store:
+        mark = store.mark
+    if mark is None:
+        raise StateLost(f"{path} was never in use", hint=_HINT)
+    with in_use(path, NodeId(mark.node_id)) as store:
+        yield store
+
+
 def make_anew(path: Path, node_id: NodeId, *, highest_channel: int) -> Path | None:
     """Make a store that knows no channel, and takes none up to the database id `highest_channel` for new.
+
+    Devices that were revoked stay so.
 
     What was there before is kept under the name that is returned, and the channels that it knew count as
     well; a store that knows no channel yet stays. Raises StateLost if the store that is there is as it should
     be, StateError if that cannot be told, and OutputError.
     """
     stays = path.exists() and not _is_lost(path, node_id)
-    known = 0 if stays or not path.exists() else _highest_channel(path, node_id)
+    known, revoked = (0, {}) if stays or not path.exists() else _outliving(path, node_id)
     old = None if stays else _move_away(path)
     with StateDb(path) as store:
         if not stays:
             store.set_mark(_fresh(node_id))
+            revocations.add(store, revoked)
         store.commit(Changes(node=store.node.forget(max(highest_channel, known))))
         count_use(store, path)
     return old
@@ -92,10 +111,12 @@ def _require_same(path: Path, mark: Mark | None, last: Mark | None, node_id: Nod
         )
 
 
-def _highest_channel(path: Path, node_id: NodeId) -> int:
+def _outliving(path: Path, node_id: NodeId) -> tuple[int, dict[bytes, UnixTime]]:
+    """What a store tells the one in its place: the highest channel, and the devices that were revoked."""
     with StateDb(path) as store:
-        ours = store.mark is not None and store.mark.node_id == node_id
-        return store.highest_channel if ours else 0
+        if store.mark is None or store.mark.node_id != node_id:
+            return 0, {}
+        return store.highest_channel, revocations.read(store)
 
 
 def _is_lost(path: Path, node_id: NodeId) -> bool:

@@ -60,6 +60,45 @@ MIGRATIONS = (
         hash   BLOB NOT NULL CHECK (length(hash) = 32)
     ) STRICT;
     """,
+    # 5: approvals that wait for a person, and those that were decided so; the public facts of the runes that
+    # were made; which devices approved last when, and which are revoked.
+    """
+    CREATE TABLE pairing (
+        number       INTEGER PRIMARY KEY AUTOINCREMENT,
+        digest       BLOB NOT NULL UNIQUE CHECK (length(digest) = 32),
+        device_id    TEXT NOT NULL,
+        timestamp    INTEGER NOT NULL,
+        name         TEXT NOT NULL,
+        restrictions TEXT NOT NULL,
+        sig          BLOB NOT NULL,
+        pubkey       BLOB NOT NULL,
+        approver     TEXT NOT NULL,
+        received     INTEGER NOT NULL,
+        expires      INTEGER NOT NULL,
+        state        TEXT NOT NULL,
+        rule         TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE minted (
+        id           INTEGER PRIMARY KEY,
+        device       BLOB NOT NULL CHECK (length(device) = 65),
+        name         TEXT NOT NULL,
+        restrictions TEXT NOT NULL,
+        fingerprint  BLOB NOT NULL CHECK (length(fingerprint) = 32),
+        time         INTEGER NOT NULL,
+        approver     BLOB NOT NULL,
+        by           TEXT NOT NULL,
+        rule         TEXT
+    ) STRICT;
+    CREATE INDEX minted_by_rule ON minted (rule, time) WHERE rule IS NOT NULL;
+    CREATE TABLE device_use (
+        key  BLOB PRIMARY KEY CHECK (length(key) = 65),
+        time INTEGER NOT NULL
+    ) WITHOUT ROWID, STRICT;
+    CREATE TABLE revoked (
+        key  BLOB PRIMARY KEY CHECK (length(key) = 65),
+        time INTEGER NOT NULL
+    ) WITHOUT ROWID, STRICT;
+    """,
 )
 VERSION = len(MIGRATIONS)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -216,29 +217,40 @@ class StateDb:
         return gone >= audit_table.PRUNED_AT_ONCE
 
     def remember_approval(
-        self,
-        digest: bytes,
-        *,
-        timestamp: UnixTime,
-        expires: UnixTime,
-        now: UnixTime,
-        records: Sequence[Record] = (),
+        self, digest: bytes, *, timestamp: UnixTime, expires: UnixTime, now: UnixTime
     ) -> None:
         """Remember one approval of a pairing; at times forget the expired, but for when they were made."""
+        with self.transaction():
+            self.note_approval(digest, timestamp=timestamp, expires=expires, now=now)
+
+    @contextlib.contextmanager
+    def transaction(self, records: Sequence[Record] = ()) -> Iterator[sqlite3.Connection]:
+        """All that happens inside, and the records, are on disk afterwards, or nothing. Not to be nested."""
         head = self.audit_head
         try:
             with self._connection:
                 if records:
                     head = audit_table.append(self._connection, head, records)
-                if not self._pruned <= now < self._pruned + PRUNE_SECONDS:
-                    self._prune_approvals(now)
-                self._connection.execute(
-                    "INSERT INTO approval (digest, expires, timestamp) VALUES (?, ?, ?)",
-                    (digest, expires, timestamp),
-                )
+                yield self._connection
         except sqlite3.Error as error:
             raise self._failed(error) from error
         self._audit_head = head
+
+    def note_approval(self, digest: bytes, *, timestamp: UnixTime, expires: UnixTime, now: UnixTime) -> None:
+        """As `remember_approval`, as a part of a transaction."""
+        if not self._pruned <= now < self._pruned + PRUNE_SECONDS:
+            self._prune_approvals(now)
+        self._connection.execute(
+            "INSERT INTO approval (digest, expires, timestamp) VALUES (?, ?, ?)", (digest, expires, timestamp)
+        )
+
+    def rows(self, query: str, *arguments: Any) -> list[tuple[Any, ...]]:
+        """What a query finds."""
+        try:
+            found: list[tuple[Any, ...]] = self._connection.execute(query, arguments).fetchall()
+        except sqlite3.Error as error:
+            raise self._failed(error) from error
+        return found
 
     def _prune_approvals(self, now: UnixTime) -> None:
         self._connection.execute(

@@ -27,11 +27,11 @@ from helpers.lives import NOW, account_of, keys_of, request_of
 from signerd.core.audit import routine
 from signerd.core.audit.record import channel_name
 from signerd.core.audit.words import facts_line
-from signerd.core.pairing import PairingPolicy
 from signerd.core.requests import Signed
 from signerd.core.signer import Signer
 from signerd.core.wire import names
 from signerd.core.wire.composites import Side
+from signerd.daemon.recorder import Recorder
 from signerd.daemon.signing_service import SigningService
 from signerd.dev import player
 from signerd.dev.channel import Channel, Terms
@@ -107,7 +107,8 @@ def with_record(directory: Path, sink: TextIO) -> Iterator[Lane]:
     log = Log(form="json", level="info", stream=sink)
     clock = FakeClock(NOW)
     with StateDb(directory / "with.db") as store:
-        service = SigningService(Signer(keys_of(), "regtest"), PairingPolicy(), store, clock)
+        recorder = Recorder(store, clock)
+        service = SigningService(Signer(keys_of(), "regtest"), store, recorder)
         asked = 0
 
         def answer(step: Step) -> bytes:
@@ -118,7 +119,7 @@ def with_record(directory: Path, sink: TextIO) -> Iterator[Lane]:
             assert isinstance(outcome, Signed), outcome
             _tell(service, log)
             if asked % FLUSH_EVERY == 0:
-                service.flush()
+                recorder.flush()
             return outcome.reply
 
         yield Lane(answer)

@@ -53,6 +53,14 @@ def test_a_replayed_approval_is_refused_unless_told_to_forget(signerd):
     assert [o["rule"] for o in play(signerd, twice, "--fresh")] == [None, None]
 
 
+def test_what_waits_for_a_person_is_said_to_and_is_not_answered(signerd):
+    path = signerd.home / "c.toml"
+    path.write_text('[pairing]\npolicy = "confirm"\n')
+    held, again = play(signerd, lines_of([NODE, NODE]), "--config", str(path))
+    assert (held["outcome"], held["response"]) == ("held", None)
+    assert again["rule"] == "pairing-replayed"
+
+
 def test_refusals_are_answered_on_the_wire_where_configured(signerd):
     path = signerd.home / "c.toml"
     path.write_text("[pairing]\nanswer_refusals = true\n")

@@ -189,8 +189,40 @@ def test_refuses_by_the_rule(rule, approval):
 
 
 def test_every_rule_refuses_something():
-    elsewhere = {PairingRule.POLICY, PairingRule.REPLAYED}
+    elsewhere = {
+        PairingRule.POLICY,
+        PairingRule.REPLAYED,
+        PairingRule.RUNE_REVOKED,
+        PairingRule.DEVICE_REVOKED,
+    }
+    elsewhere |= {PairingRule.REGISTER_FULL, PairingRule.INBOX_FULL, PairingRule.OWNER, PairingRule.EXPIRED}
     assert set(PairingRule) == set(EACH_RULE) | elsewhere
+
+
+def test_policy_confirm_passes_what_the_policy_attested_passes():
+    assert isinstance(decided(signed(), PairingPolicy(mode="confirm")), Approved)
+
+
+def test_a_revoked_key_neither_approves_nor_is_paired():
+    def judged(approval: PairingApproval, *revoked: bytes) -> Approved | Denied:
+        return pairing.decide(approval, KEYS, ATTENUATED, frozenset(), NOW, frozenset(revoked))
+
+    new_device = bytes.fromhex(DEVICE_ID)
+    assert isinstance(judged(signed(), bytes(65)), Approved)
+    assert PairingRule.RUNE_REVOKED is rule_of(judged(signed(), APPROVER_KEY))
+    assert PairingRule.DEVICE_REVOKED is rule_of(judged(signed(), new_device))
+
+
+@pytest.mark.parametrize(
+    "restriction", ["method^approve", "method=approvepairing", f"time<{NOW + 60}", "x#y"]
+)
+def test_a_rune_that_was_derived_from_a_revoked_devices_rune_is_refused_with_it(restriction):
+    derived = Rune.from_base64(approver_rune()).restrict([restriction])
+    approval = signed(approving=derived.to_base64(), restrictions=f"pubkey={DEVICE_ID}&{restriction}")
+
+    assert isinstance(decided(approval), Approved)
+    outcome = pairing.decide(approval, KEYS, ATTENUATED, frozenset(), NOW, frozenset([APPROVER_KEY]))
+    assert PairingRule.RUNE_REVOKED is rule_of(outcome)
 
 
 def test_policy_deny_refuses_what_would_be_approved():

@@ -20,8 +20,8 @@ from helpers.world import environment
 
 from signerd.core.audit import record as records
 from signerd.core.audit import trail
+from signerd.core.audit.decision import of_pairing
 from signerd.core.audit.record import Decision, Record
-from signerd.core.pairing import PairingPolicy
 from signerd.core.requests import Context, Refusal, Signed, SigningRequest
 from signerd.core.signer import Signer
 from signerd.core.state.book import ChannelId
@@ -29,11 +29,13 @@ from signerd.core.wire import codec
 from signerd.core.wire.channel import NewChannel
 from signerd.core.wire.identity import DeriveSecret, Ecdh
 from signerd.daemon.audit_flush import AuditFlush
+from signerd.daemon.recorder import Recorder
 from signerd.daemon.signing_service import SigningService
 from signerd.errors import StateError
 from signerd.store import lineage
 from signerd.store.audit_file import AuditFile
 from signerd.store.state_db import StateDb
+from signerd.units import UnixTime
 
 ECDH = codec.encode(Ecdh(POINT))
 DERIVE = codec.encode(DeriveSecret(b"some label"))
@@ -52,8 +54,13 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-def service(store: StateDb, clock: FakeClock) -> SigningService:
-    return SigningService(Signer(KEYS, "regtest"), PairingPolicy(), store, clock)
+def recorder(store: StateDb, clock: FakeClock) -> Recorder:
+    return Recorder(store, clock)
+
+
+@pytest.fixture
+def service(store: StateDb, recorder: Recorder) -> SigningService:
+    return SigningService(Signer(KEYS, "regtest"), store, recorder)
 
 
 @pytest.fixture
@@ -110,11 +117,13 @@ def test_routine_answers_wait_for_the_next_transaction_and_keep_their_order(serv
     assert [record.number for record in recorded(path)] == [1, 2, 3, 4]
 
 
-def test_routine_answers_are_written_by_the_flush_and_nothing_is_written_twice(service, store, path):
+def test_routine_answers_are_written_by_the_flush_and_nothing_is_written_twice(
+    service, recorder, store, path
+):
     service.answer(SigningRequest(1, ECDH))
-    service.flush()
+    recorder.flush()
     writes = store.writes
-    service.flush()
+    recorder.flush()
 
     assert store.writes == writes
     assert [item.message for item in decisions(path)] == ["ecdh_req"]
@@ -133,14 +142,14 @@ def test_the_change_and_its_record_are_one_transaction(service, store, path):
     assert [record.number for record in recorded(path)] == [1]
 
 
-def test_a_disk_that_fails_for_a_while_costs_no_record_and_no_number(service, store, path):
+def test_a_disk_that_fails_for_a_while_costs_no_record_and_no_number(service, recorder, store, path):
     service.answer(SigningRequest(1, ECDH))
     store._connection.execute("PRAGMA query_only = ON")
     for ask in (
         lambda: service.answer(SigningRequest(2, DERIVE)),
         lambda: service.answer(SigningRequest(3, UNKNOWN)),
-        service.flush,
-        lambda: service.refuse_pairing(request_id=4, rule="malformed", reason="no"),
+        recorder.flush,
+        lambda: recorder.refusal(of_pairing(4, UnixTime(0), rule="malformed", reason="no")),
     ):
         with pytest.raises(StateError):
             ask()
@@ -150,12 +159,12 @@ def test_a_disk_that_fails_for_a_while_costs_no_record_and_no_number(service, st
     assert [item.request_id for item in decisions(path)] == [1, 5]
 
 
-def test_a_flood_of_refusals_costs_few_transactions_and_is_recorded_in_sum(service, store, path):
+def test_a_flood_of_refusals_costs_few_transactions_and_is_recorded_in_sum(service, recorder, path):
     for number in range(2_000):
         service.answer(SigningRequest(number, UNKNOWN))
     assert len(decisions(path)) == trail.ALIKE
     assert latest(service).number == 0
-    service.flush()
+    recorder.flush()
 
     found = decisions(path)
     assert len(found) == trail.ALIKE + 1
@@ -166,15 +175,15 @@ def test_a_flood_of_refusals_costs_few_transactions_and_is_recorded_in_sum(servi
 def test_numbers_go_on_after_a_restart(path):
     for number in range(3):
         with lineage.in_use(path, NODE) as store:
-            service = SigningService(Signer(KEYS, "regtest"), PairingPolicy(), store, FakeClock())
+            service = SigningService(Signer(KEYS, "regtest"), store, Recorder(store, FakeClock()))
             service.answer(SigningRequest(number, ECDH))
             service.answer(SigningRequest(number, DERIVE))
     assert [record.number for record in recorded(path)] == [1, 2, 3, 4, 5, 6]
 
 
-def test_the_loop_writes_and_forgets(service, store, clock, path):
+def test_the_loop_writes_and_forgets(service, recorder, store, clock, path):
     async def run() -> None:
-        loop = AuditFlush(service, store, clock, keep_records=2, keep_days=1)
+        loop = AuditFlush(recorder, store, clock, keep_records=2, keep_days=1)
         task = asyncio.create_task(loop.run(seconds=0))
         for number in range(5):
             service.answer(SigningRequest(number, ECDH))
@@ -238,7 +247,7 @@ def test_a_kill_in_the_middle_leaves_a_whole_chain_with_all_that_was_told(tmp_pa
     require_all_recorded(path, told_by(lines))
     # And the next run goes on where it was.
     with lineage.in_use(path, KEYS.node_id) as store:
-        service = SigningService(Signer(KEYS, "regtest"), PairingPolicy(), store, FakeClock())
+        service = SigningService(Signer(KEYS, "regtest"), store, Recorder(store, FakeClock()))
         service.answer(SigningRequest(10**6, DERIVE))
     require_all_recorded(path, told_by(lines))
 

@@ -15,12 +15,14 @@ from signerd.greenlight.pb import scheduler_pb2
 from signerd.units import NodeId, UnixTime
 
 
-def approval_by(data_dir: Path, *, now: int | None = None) -> scheduler_pb2.ApprovePairingRequest:
+def approval_by(
+    data_dir: Path, *, now: int | None = None, name: str = "phone", restrictions: str = ""
+) -> scheduler_pb2.ApprovePairingRequest:
     """Made with the credentials there, at `now` or at this moment."""
     credentials = Credentials.decode((data_dir / "credentials.gfs").read_bytes())
     key = p256.load_private_key(credentials.key)
     asked = device_pairing.new_device(
-        ec.generate_private_key(ec.SECP256R1()), device_name="phone", description="", restrictions=""
+        ec.generate_private_key(ec.SECP256R1()), device_name=name, description="", restrictions=restrictions
     )
     moment = UnixTime(int(time.time()) if now is None else now)
     return scheduler_pb2.ApprovePairingRequest(

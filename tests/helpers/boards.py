@@ -83,6 +83,6 @@ def busy_board() -> Board:
         answered(),
         refused(),
         refused("no-such-channel"),
-        events.PairingApproved(request_id=2, device="phone", restrictions=""),
+        events.PairingApproved(request_id=2, device="phone", restrictions="", by="attested"),
         events.PairingRefused(request_id=3, device="tablet", rule="stale", reason="old"),
     )

@@ -13,13 +13,13 @@ import sys
 from pathlib import Path
 
 from signerd.core.keys.node import NodeKeys
-from signerd.core.pairing import PairingPolicy
 from signerd.core.requests import SigningRequest
 from signerd.core.signer import Signer
 from signerd.core.wire import codec
 from signerd.core.wire.channel import NewChannel
 from signerd.core.wire.identity import Ecdh
 from signerd.daemon.clock import SystemClock
+from signerd.daemon.recorder import Recorder
 from signerd.daemon.signing_service import SigningService
 from signerd.errors import StateError
 from signerd.store import lineage
@@ -43,7 +43,7 @@ def request(number: int) -> SigningRequest:
 def main() -> None:
     """Until the store fails."""
     with lineage.in_use(Path(sys.argv[1]), KEYS.node_id) as store:
-        service = SigningService(Signer(KEYS, "regtest"), PairingPolicy(), store, SystemClock())
+        service = SigningService(Signer(KEYS, "regtest"), store, Recorder(store, SystemClock()))
         for number in itertools.count():
             try:
                 service.answer(request(number))

@@ -266,11 +266,8 @@ def test_a_commit_that_fails_leaves_the_head_where_it_was(path):
         store._connection.execute("PRAGMA query_only = ON")
         with pytest.raises(StateError):
             store.commit(Changes(node=NodeState(forgotten_dbid=1)), [Record(COUNT + 1, answered(1))])
-        with pytest.raises(StateError):
-            store.remember_approval(
-                b"\x01" * 32, timestamp=UnixTime(1), expires=UnixTime(2), now=UnixTime(1),
-                records=[Record(COUNT + 1, answered(1))],
-            )  # fmt: skip
+        with pytest.raises(StateError), store.transaction([Record(COUNT + 1, answered(1))]):
+            pass
         assert store.audit_head == head
         store._connection.execute("PRAGMA query_only = OFF")
         store.commit(NO_CHANGES, [Record(COUNT + 1, answered(2))])

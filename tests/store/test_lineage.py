@@ -12,10 +12,10 @@ from signerd.core.state.book import Changes, ChannelId
 from signerd.core.state.channel import ChannelState
 from signerd.core.state.node import NodeState
 from signerd.daemon.store_watch import StoreWatch
-from signerd.errors import OutputError, Refused, StateError, StateLost
-from signerd.store import lineage
+from signerd.errors import InputMissing, OutputError, Refused, StateError, StateLost
+from signerd.store import lineage, revocations
 from signerd.store.state_db import StateDb
-from signerd.units import NodeId
+from signerd.units import NodeId, UnixTime
 
 NODE, OTHER = NodeId(b"\x02" * 33), NodeId(b"\x03" * 33)
 CHANNEL = ChannelId(b"\x02" * 33, 9)
@@ -213,3 +213,32 @@ def test_does_not_throw_away_what_it_cannot_read(path):
     with pytest.raises(StateError, match="failed"):
         lineage.make_anew(path, NODE, highest_channel=1)
     assert b"no store" * 100 == path.read_bytes()
+
+
+def test_a_new_store_keeps_the_devices_revoked_that_the_old_one_knew(path):
+    keys = {b"\x04" + bytes([number]) * 64: UnixTime(number) for number in (1, 2)}
+    with lineage.in_use(path, NODE) as store:
+        revocations.add(store, keys)
+    shutil.copy(path, path.with_name("copy"))
+    used(path)
+    shutil.copy(path.with_name("copy"), path)
+    assert "older copy" in refusal(path)
+    lineage.make_anew(path, NODE, highest_channel=0)
+    with lineage.in_use(path, NODE) as store:
+        assert revocations.read(store) == keys
+
+
+def test_a_store_is_used_as_it_was_left_whosever_it_is(path):
+    with pytest.raises(InputMissing), lineage.as_left(path):
+        raise AssertionError("it was opened")
+    assert not path.exists()
+    used(path)
+    with lineage.as_left(path) as store:
+        assert store.mark is not None
+        assert store.mark.node_id == NODE
+    used(path)
+    shutil.copy(path, path.with_name("copy"))
+    used(path)
+    shutil.copy(path.with_name("copy"), path)
+    with pytest.raises(StateLost, match="older copy"), lineage.as_left(path):
+        raise AssertionError("it was opened")

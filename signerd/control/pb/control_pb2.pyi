@@ -543,3 +543,365 @@ class EventField(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType_value) -> _WhichOneofReturnType_value | None: ...
 
 Global___EventField: _TypeAlias = EventField  # noqa: Y015
+
+@_typing.final
+class ListPairingsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPairingsRequest: _TypeAlias = ListPairingsRequest  # noqa: Y015
+
+@_typing.final
+class ListPairingsReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    V_FIELD_NUMBER: _builtins.int
+    CONFIRMS_FIELD_NUMBER: _builtins.int
+    WAITING_FIELD_NUMBER: _builtins.int
+    v: _builtins.int
+    """version of this document"""
+    confirms: _builtins.bool
+    """whether approvals wait for a person at all"""
+    @_builtins.property
+    def waiting(self) -> _containers.RepeatedCompositeFieldContainer[Global___WaitingPairing]: ...
+    def __init__(
+        self,
+        *,
+        v: _builtins.int = ...,
+        confirms: _builtins.bool = ...,
+        waiting: _abc.Iterable[Global___WaitingPairing] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["confirms", b"confirms", "v", b"v", "waiting", b"waiting"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPairingsReply: _TypeAlias = ListPairingsReply  # noqa: Y015
+
+@_typing.final
+class WaitingPairing(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    DEVICE_ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    RESTRICTIONS_FIELD_NUMBER: _builtins.int
+    WORDS_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    APPROVER_FIELD_NUMBER: _builtins.int
+    APPROVER_NAME_FIELD_NUMBER: _builtins.int
+    RECEIVED_FIELD_NUMBER: _builtins.int
+    SECONDS_LEFT_FIELD_NUMBER: _builtins.int
+    COULD_PAIR_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """by which it is decided"""
+    device_id: _builtins.str
+    """the new device's key, hex"""
+    name: _builtins.str
+    restrictions: _builtins.str
+    """of the new rune"""
+    code: _builtins.str
+    """that the devices show too"""
+    approver: _builtins.str
+    """the ID of the device that approved it"""
+    approver_name: _builtins.str
+    """empty: this signer did not pair it"""
+    received: _builtins.float
+    """Unix seconds"""
+    seconds_left: _builtins.int
+    could_pair: _builtins.bool
+    """the new rune may let in further devices"""
+    @_builtins.property
+    def words(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """the same, one restriction each"""
+
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+        device_id: _builtins.str = ...,
+        name: _builtins.str = ...,
+        restrictions: _builtins.str = ...,
+        words: _abc.Iterable[_builtins.str] | None = ...,
+        code: _builtins.str = ...,
+        approver: _builtins.str = ...,
+        approver_name: _builtins.str = ...,
+        received: _builtins.float = ...,
+        seconds_left: _builtins.int = ...,
+        could_pair: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approver", b"approver", "approver_name", b"approver_name", "code", b"code", "could_pair", b"could_pair", "device_id", b"device_id", "name", b"name", "number", b"number", "received", b"received", "restrictions", b"restrictions", "seconds_left", b"seconds_left", "words", b"words"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WaitingPairing: _TypeAlias = WaitingPairing  # noqa: Y015
+
+@_typing.final
+class DecidePairingRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["number", b"number"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DecidePairingRequest: _TypeAlias = DecidePairingRequest  # noqa: Y015
+
+@_typing.final
+class DecidePairingReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    V_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    AGAIN_FIELD_NUMBER: _builtins.int
+    SENT_FIELD_NUMBER: _builtins.int
+    v: _builtins.int
+    number: _builtins.int
+    state: _builtins.str
+    """approved or denied"""
+    name: _builtins.str
+    again: _builtins.bool
+    """it was decided so before"""
+    sent: _builtins.bool
+    """the scheduler has the answer; else it gets it when it asks again"""
+    def __init__(
+        self,
+        *,
+        v: _builtins.int = ...,
+        number: _builtins.int = ...,
+        state: _builtins.str = ...,
+        name: _builtins.str = ...,
+        again: _builtins.bool = ...,
+        sent: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["again", b"again", "name", b"name", "number", b"number", "sent", b"sent", "state", b"state", "v", b"v"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DecidePairingReply: _TypeAlias = DecidePairingReply  # noqa: Y015
+
+@_typing.final
+class DevicesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OFFSET_FIELD_NUMBER: _builtins.int
+    offset: _builtins.int
+    """how many to skip"""
+    def __init__(
+        self,
+        *,
+        offset: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["offset", b"offset"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DevicesRequest: _TypeAlias = DevicesRequest  # noqa: Y015
+
+@_typing.final
+class DevicesReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    V_FIELD_NUMBER: _builtins.int
+    DEVICES_FIELD_NUMBER: _builtins.int
+    NEXT_FIELD_NUMBER: _builtins.int
+    v: _builtins.int
+    next: _builtins.int
+    """the offset of the next page; 0: this was the last"""
+    @_builtins.property
+    def devices(self) -> _containers.RepeatedCompositeFieldContainer[Global___Device]: ...
+    def __init__(
+        self,
+        *,
+        v: _builtins.int = ...,
+        devices: _abc.Iterable[Global___Device] | None = ...,
+        next: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["devices", b"devices", "next", b"next", "v", b"v"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DevicesReply: _TypeAlias = DevicesReply  # noqa: Y015
+
+@_typing.final
+class Device(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    LAST_USED_FIELD_NUMBER: _builtins.int
+    REVOKED_FIELD_NUMBER: _builtins.int
+    RUNES_FIELD_NUMBER: _builtins.int
+    OLDER_RUNES_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """what Revoke takes; follows from the key"""
+    key: _builtins.str
+    """hex"""
+    name: _builtins.str
+    """when it was paired last; empty: this signer did not pair it"""
+    last_used: _builtins.float
+    """when it approved a device last, to the minute"""
+    revoked: _builtins.float
+    older_runes: _builtins.int
+    """not shown"""
+    @_builtins.property
+    def runes(self) -> _containers.RepeatedCompositeFieldContainer[Global___MintedRune]:
+        """the newest last"""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        key: _builtins.str = ...,
+        name: _builtins.str = ...,
+        last_used: _builtins.float | None = ...,
+        revoked: _builtins.float | None = ...,
+        runes: _abc.Iterable[Global___MintedRune] | None = ...,
+        older_runes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_last_used", b"_last_used", "_revoked", b"_revoked", "last_used", b"last_used", "revoked", b"revoked"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_last_used", b"_last_used", "_revoked", b"_revoked", "id", b"id", "key", b"key", "last_used", b"last_used", "name", b"name", "older_runes", b"older_runes", "revoked", b"revoked", "runes", b"runes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__last_used: _TypeAlias = _typing.Literal["last_used"]  # noqa: Y015
+    _WhichOneofArgType__last_used: _TypeAlias = _typing.Literal["_last_used", b"_last_used"]  # noqa: Y015
+    _WhichOneofReturnType__revoked: _TypeAlias = _typing.Literal["revoked"]  # noqa: Y015
+    _WhichOneofArgType__revoked: _TypeAlias = _typing.Literal["_revoked", b"_revoked"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__last_used) -> _WhichOneofReturnType__last_used | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__revoked) -> _WhichOneofReturnType__revoked | None: ...
+
+Global___Device: _TypeAlias = Device  # noqa: Y015
+
+@_typing.final
+class MintedRune(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    RESTRICTIONS_FIELD_NUMBER: _builtins.int
+    WORDS_FIELD_NUMBER: _builtins.int
+    FINGERPRINT_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    APPROVER_FIELD_NUMBER: _builtins.int
+    BY_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    restrictions: _builtins.str
+    fingerprint: _builtins.str
+    """SHA-256 of its authcode, hex; the rune itself is not kept"""
+    time: _builtins.float
+    approver: _builtins.str
+    """the ID of the device that approved it"""
+    by: _builtins.str
+    """attested, owner, or auto: and the name of the rule"""
+    @_builtins.property
+    def words(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        restrictions: _builtins.str = ...,
+        words: _abc.Iterable[_builtins.str] | None = ...,
+        fingerprint: _builtins.str = ...,
+        time: _builtins.float = ...,
+        approver: _builtins.str = ...,
+        by: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approver", b"approver", "by", b"by", "fingerprint", b"fingerprint", "name", b"name", "restrictions", b"restrictions", "time", b"time", "words", b"words"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MintedRune: _TypeAlias = MintedRune  # noqa: Y015
+
+@_typing.final
+class RevokeDeviceRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEVICE_FIELD_NUMBER: _builtins.int
+    WITH_PAIRED_FIELD_NUMBER: _builtins.int
+    device: _builtins.str
+    """an ID, the beginning of one, or a key in hex"""
+    with_paired: _builtins.bool
+    """those that it let in as well, and so on"""
+    def __init__(
+        self,
+        *,
+        device: _builtins.str = ...,
+        with_paired: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device", b"device", "with_paired", b"with_paired"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevokeDeviceRequest: _TypeAlias = RevokeDeviceRequest  # noqa: Y015
+
+@_typing.final
+class RevokeDeviceReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    V_FIELD_NUMBER: _builtins.int
+    REVOKED_FIELD_NUMBER: _builtins.int
+    NEWLY_FIELD_NUMBER: _builtins.int
+    DENIED_FIELD_NUMBER: _builtins.int
+    LET_IN_FIELD_NUMBER: _builtins.int
+    v: _builtins.int
+    newly: _builtins.int
+    """how many of them were not before"""
+    denied: _builtins.int
+    """requests that were waiting for them or by them"""
+    @_builtins.property
+    def revoked(self) -> _containers.RepeatedCompositeFieldContainer[Global___Device]:
+        """all that are revoked now"""
+
+    @_builtins.property
+    def let_in(self) -> _containers.RepeatedCompositeFieldContainer[Global___Device]:
+        """let in by the device, not revoked"""
+
+    def __init__(
+        self,
+        *,
+        v: _builtins.int = ...,
+        revoked: _abc.Iterable[Global___Device] | None = ...,
+        newly: _builtins.int = ...,
+        denied: _builtins.int = ...,
+        let_in: _abc.Iterable[Global___Device] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["denied", b"denied", "let_in", b"let_in", "newly", b"newly", "revoked", b"revoked", "v", b"v"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevokeDeviceReply: _TypeAlias = RevokeDeviceReply  # noqa: Y015

@@ -229,3 +229,257 @@ class Control:
             timeout,
             metadata,
             _registered_method=True)
+
+
+class PairingStub:
+    """Approvals of new devices that wait for a person (pairing.policy = "confirm"), and the devices of the node.
+    A decision that cannot be had is FAILED_PRECONDITION; the trailing metadata "rule-bin" names the rule.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.List = channel.unary_unary(
+                '/signerd.control.Pairing/List',
+                request_serializer=control__pb2.ListPairingsRequest.SerializeToString,
+                response_deserializer=control__pb2.ListPairingsReply.FromString,
+                _registered_method=True)
+        self.Approve = channel.unary_unary(
+                '/signerd.control.Pairing/Approve',
+                request_serializer=control__pb2.DecidePairingRequest.SerializeToString,
+                response_deserializer=control__pb2.DecidePairingReply.FromString,
+                _registered_method=True)
+        self.Deny = channel.unary_unary(
+                '/signerd.control.Pairing/Deny',
+                request_serializer=control__pb2.DecidePairingRequest.SerializeToString,
+                response_deserializer=control__pb2.DecidePairingReply.FromString,
+                _registered_method=True)
+        self.Devices = channel.unary_unary(
+                '/signerd.control.Pairing/Devices',
+                request_serializer=control__pb2.DevicesRequest.SerializeToString,
+                response_deserializer=control__pb2.DevicesReply.FromString,
+                _registered_method=True)
+        self.Revoke = channel.unary_unary(
+                '/signerd.control.Pairing/Revoke',
+                request_serializer=control__pb2.RevokeDeviceRequest.SerializeToString,
+                response_deserializer=control__pb2.RevokeDeviceReply.FromString,
+                _registered_method=True)
+
+
+class PairingServicer:
+    """Approvals of new devices that wait for a person (pairing.policy = "confirm"), and the devices of the node.
+    A decision that cannot be had is FAILED_PRECONDITION; the trailing metadata "rule-bin" names the rule.
+    """
+
+    def List(self, request, context):
+        """What waits, in the order in which it came.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Approve(self, request, context):
+        """Let the new device have its rune. Everything is checked again, as it is now.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Deny(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Devices(self, request, context):
+        """Every device that is known, in the order in which they came, a page at a time.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Revoke(self, request, context):
+        """Believe a device no more, from now on and for good.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_PairingServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'List': grpc.unary_unary_rpc_method_handler(
+                    servicer.List,
+                    request_deserializer=control__pb2.ListPairingsRequest.FromString,
+                    response_serializer=control__pb2.ListPairingsReply.SerializeToString,
+            ),
+            'Approve': grpc.unary_unary_rpc_method_handler(
+                    servicer.Approve,
+                    request_deserializer=control__pb2.DecidePairingRequest.FromString,
+                    response_serializer=control__pb2.DecidePairingReply.SerializeToString,
+            ),
+            'Deny': grpc.unary_unary_rpc_method_handler(
+                    servicer.Deny,
+                    request_deserializer=control__pb2.DecidePairingRequest.FromString,
+                    response_serializer=control__pb2.DecidePairingReply.SerializeToString,
+            ),
+            'Devices': grpc.unary_unary_rpc_method_handler(
+                    servicer.Devices,
+                    request_deserializer=control__pb2.DevicesRequest.FromString,
+                    response_serializer=control__pb2.DevicesReply.SerializeToString,
+            ),
+            'Revoke': grpc.unary_unary_rpc_method_handler(
+                    servicer.Revoke,
+                    request_deserializer=control__pb2.RevokeDeviceRequest.FromString,
+                    response_serializer=control__pb2.RevokeDeviceReply.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'signerd.control.Pairing', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('signerd.control.Pairing', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class Pairing:
+    """Approvals of new devices that wait for a person (pairing.policy = "confirm"), and the devices of the node.
+    A decision that cannot be had is FAILED_PRECONDITION; the trailing metadata "rule-bin" names the rule.
+    """
+
+    @staticmethod
+    def List(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/signerd.control.Pairing/List',
+            control__pb2.ListPairingsRequest.SerializeToString,
+            control__pb2.ListPairingsReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Approve(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/signerd.control.Pairing/Approve',
+            control__pb2.DecidePairingRequest.SerializeToString,
+            control__pb2.DecidePairingReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Deny(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/signerd.control.Pairing/Deny',
+            control__pb2.DecidePairingRequest.SerializeToString,
+            control__pb2.DecidePairingReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Devices(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/signerd.control.Pairing/Devices',
+            control__pb2.DevicesRequest.SerializeToString,
+            control__pb2.DevicesReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Revoke(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/signerd.control.Pairing/Revoke',
+            control__pb2.RevokeDeviceRequest.SerializeToString,
+            control__pb2.RevokeDeviceReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)

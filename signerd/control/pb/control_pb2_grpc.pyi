@@ -92,3 +92,85 @@ class ControlServicer(metaclass=_abc_1.ABCMeta):
         """What happened last and, with `follow`, what happens from now on until the caller leaves."""
 
 def add_ControlServicer_to_server(servicer: ControlServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
+class PairingStub:
+    """Approvals of new devices that wait for a person (pairing.policy = "confirm"), and the devices of the node.
+    A decision that cannot be had is FAILED_PRECONDITION; the trailing metadata "rule-bin" names the rule.
+    """
+
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> PairingAsyncStub: ...
+    List: _grpc.UnaryUnaryMultiCallable[_control_pb2.ListPairingsRequest, _control_pb2.ListPairingsReply]
+    """What waits, in the order in which it came."""
+    Approve: _grpc.UnaryUnaryMultiCallable[_control_pb2.DecidePairingRequest, _control_pb2.DecidePairingReply]
+    """Let the new device have its rune. Everything is checked again, as it is now."""
+    Deny: _grpc.UnaryUnaryMultiCallable[_control_pb2.DecidePairingRequest, _control_pb2.DecidePairingReply]
+    Devices: _grpc.UnaryUnaryMultiCallable[_control_pb2.DevicesRequest, _control_pb2.DevicesReply]
+    """Every device that is known, in the order in which they came, a page at a time."""
+    Revoke: _grpc.UnaryUnaryMultiCallable[_control_pb2.RevokeDeviceRequest, _control_pb2.RevokeDeviceReply]
+    """Believe a device no more, from now on and for good."""
+
+@_typing.type_check_only
+class PairingAsyncStub(PairingStub):
+    """Approvals of new devices that wait for a person (pairing.policy = "confirm"), and the devices of the node.
+    A decision that cannot be had is FAILED_PRECONDITION; the trailing metadata "rule-bin" names the rule.
+    """
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    List: _aio.UnaryUnaryMultiCallable[_control_pb2.ListPairingsRequest, _control_pb2.ListPairingsReply]  # type: ignore[assignment]
+    """What waits, in the order in which it came."""
+    Approve: _aio.UnaryUnaryMultiCallable[_control_pb2.DecidePairingRequest, _control_pb2.DecidePairingReply]  # type: ignore[assignment]
+    """Let the new device have its rune. Everything is checked again, as it is now."""
+    Deny: _aio.UnaryUnaryMultiCallable[_control_pb2.DecidePairingRequest, _control_pb2.DecidePairingReply]  # type: ignore[assignment]
+    Devices: _aio.UnaryUnaryMultiCallable[_control_pb2.DevicesRequest, _control_pb2.DevicesReply]  # type: ignore[assignment]
+    """Every device that is known, in the order in which they came, a page at a time."""
+    Revoke: _aio.UnaryUnaryMultiCallable[_control_pb2.RevokeDeviceRequest, _control_pb2.RevokeDeviceReply]  # type: ignore[assignment]
+    """Believe a device no more, from now on and for good."""
+
+class PairingServicer(metaclass=_abc_1.ABCMeta):
+    """Approvals of new devices that wait for a person (pairing.policy = "confirm"), and the devices of the node.
+    A decision that cannot be had is FAILED_PRECONDITION; the trailing metadata "rule-bin" names the rule.
+    """
+
+    @_abc_1.abstractmethod
+    def List(
+        self,
+        request: _control_pb2.ListPairingsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.ListPairingsReply, _abc.Awaitable[_control_pb2.ListPairingsReply]]:
+        """What waits, in the order in which it came."""
+
+    @_abc_1.abstractmethod
+    def Approve(
+        self,
+        request: _control_pb2.DecidePairingRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.DecidePairingReply, _abc.Awaitable[_control_pb2.DecidePairingReply]]:
+        """Let the new device have its rune. Everything is checked again, as it is now."""
+
+    @_abc_1.abstractmethod
+    def Deny(
+        self,
+        request: _control_pb2.DecidePairingRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.DecidePairingReply, _abc.Awaitable[_control_pb2.DecidePairingReply]]: ...
+
+    @_abc_1.abstractmethod
+    def Devices(
+        self,
+        request: _control_pb2.DevicesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.DevicesReply, _abc.Awaitable[_control_pb2.DevicesReply]]:
+        """Every device that is known, in the order in which they came, a page at a time."""
+
+    @_abc_1.abstractmethod
+    def Revoke(
+        self,
+        request: _control_pb2.RevokeDeviceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.RevokeDeviceReply, _abc.Awaitable[_control_pb2.RevokeDeviceReply]]:
+        """Believe a device no more, from now on and for good."""
+
+def add_PairingServicer_to_server(servicer: PairingServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -17,6 +17,7 @@ from signerd.units import UnixTime
 UNREADABLE = "unreadable"
 """What a message is called that has no type."""
 APPROVE_PAIRING = "approve_pairing"
+REVOKE_DEVICE = "revoke_device"
 LONGEST_RESTRICTIONS = 300
 
 
@@ -65,9 +66,14 @@ def of_pairing(
     approval_digest: bytes | None = None,
     rule: str | None = None,
     reason: str | None = None,
+    by: str = "",
 ) -> Decision:
-    """The decision on a pairing approval; with a rule, it was refused. `approval_digest` is 32 bytes."""
+    """The decision on a pairing approval; with a rule, it was refused. `approval_digest` is 32 bytes.
+
+    `by` says who has let it through.
+    """
     said = {
+        "by": by,
         "device": clean(device_name, facts_of.LONGEST_NAME),
         "device_id": clean(device_id, 130),
         "restrictions": clean(restrictions, LONGEST_RESTRICTIONS),
@@ -83,6 +89,18 @@ def of_pairing(
         reason=None if reason is None else clean(reason),
         facts=facts,
         request_digest=approval_digest,
+    )
+
+
+def of_revocation(now: UnixTime, device: str, others: int) -> Decision:
+    """The owner's word that a device, by its handle, is believed no more, and so many that it let in."""
+    return Decision(
+        time=now,
+        kind="pairing",
+        request_id=0,
+        message=REVOKE_DEVICE,
+        outcome="answered",
+        facts={"device_id": clean(device, 130), "others": others},
     )
 
 

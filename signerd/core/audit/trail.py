@@ -1,7 +1,7 @@
 """The decisions that are not on disk yet: their numbers, their order, and what repeats too often to be each.
 
 1. A number is given once, in the order of the decisions, and nothing that has one is dropped.
-2. Whoever writes takes `pending`, or `with_one_more`, and says `written` when it is on disk; a write that
+2. Whoever writes takes `pending`, or `with_more`, and says `written` when it is on disk; a write that
    fails changes nothing here.
 3. Routine answers and refusals, which a node can cause as fast as it can ask, have a record each until too
    many in one minute are alike; after that they are counted, and the count is a record.
@@ -99,12 +99,12 @@ class Trail:
         """A refusal that is only counted; None for one that has to be written before it is told."""
         return None if self._has_its_own(decision) else self._count(decision)
 
-    def with_one_more(self, decision: Decision) -> tuple[Record, ...]:
-        """All that is pending and this one, which has to be on disk before it is told."""
-        return (*self._pending, Record(self._next, decision))
+    def with_more(self, *decisions: Decision) -> tuple[Record, ...]:
+        """All that is pending and these, which have to be on disk before they are told."""
+        return (*self._pending, *(Record(self._next + n, decision) for n, decision in enumerate(decisions)))
 
     def written(self, records: tuple[Record, ...]) -> None:
-        """These are on disk: all that was pending, and perhaps one more."""
+        """These are on disk: all that was pending, and perhaps more."""
         del self._pending[: len(records)]
         if records:
             self._next = max(self._next, records[-1].number + 1)

@@ -10,7 +10,8 @@ RULES: dict[str, Explanation] = {
         'set it to `"attested"`, pair, and set it back',
     ),
     "pairing-size": Explanation(
-        "the name or the rune has over 16,384 characters, or the restrictions over 131,072",
+        "the name or the rune has over 16,384 characters, or the restrictions over 131,072; for the inbox "
+        "200 and 4,096",
         "nothing honest is so long; pair again with another device",
     ),
     "pairing-device-id": Explanation(
@@ -92,5 +93,29 @@ RULES: dict[str, Explanation] = {
     "pairing-replayed": Explanation(
         "this very approval was answered before",
         "approve again: each approval counts once",
+    ),
+    "pairing-rune-revoked": Explanation(
+        "the approving device was revoked",
+        "approve with another device",
+    ),
+    "pairing-device-revoked": Explanation(
+        "the new device's key was revoked",
+        "pair it with a new key: in an empty directory",
+    ),
+    "pairing-register-full": Explanation(
+        "20,000 runes are in the register",
+        "revoke devices that you do not know",
+    ),
+    "pairing-inbox-full": Explanation(
+        "32 requests wait for you, or 8 by this device",
+        "decide them, then approve again; revoke a device that floods you",
+    ),
+    "pairing-denied-by-owner": Explanation(
+        "you said no",
+        "approve again, if it was a mistake",
+    ),
+    "pairing-expired": Explanation(
+        "nobody decided in time, and it came again under a clock that was set back",
+        "approve again, and decide sooner",
     ),
 }

@@ -33,7 +33,7 @@ class Disk:
 
     def refuse(self, decision: Decision) -> None:
         if self.trail.refused_too_often(decision) is None:
-            self.write(self.trail.with_one_more(decision))
+            self.write(self.trail.with_more(decision))
 
     @property
     def counted(self) -> Counter[str]:
@@ -46,7 +46,7 @@ class Disk:
 def test_a_durable_decision_is_written_after_what_was_decided_before_it():
     disk = Disk()
     assert disk.trail.add(answered(1, **ECDH)).number == 1
-    disk.write(disk.trail.with_one_more(answered(2)))
+    disk.write(disk.trail.with_more(answered(2)))
 
     assert [(r.number, r.decision.request_id) for r in disk.records] == [(1, 1), (2, 2)]
     assert disk.trail.idle
@@ -55,8 +55,8 @@ def test_a_durable_decision_is_written_after_what_was_decided_before_it():
 def test_a_write_that_fails_gives_no_number_away():
     disk = Disk()
     disk.trail.add(answered(1, **ECDH))
-    assert disk.trail.with_one_more(answered(2))[-1].number == 2
-    assert disk.trail.with_one_more(answered(3))[-1].number == 2
+    assert disk.trail.with_more(answered(2))[-1].number == 2
+    assert disk.trail.with_more(answered(3))[-1].number == 2
     assert disk.trail.last == 1
     assert [r.number for r in disk.trail.pending] == [1]
 
@@ -78,13 +78,13 @@ def test_nothing_is_lost_and_no_number_is_left_out_in_any_order(steps):
         time += passed
         channel = ChannelId(b"\x02" * 33, dbid)
         if step == "durable":
-            disk.write(disk.trail.with_one_more(answered(time, channel=channel)))
+            disk.write(disk.trail.with_more(answered(time, channel=channel)))
         elif step == "routine":
             disk.trail.add(answered(time, channel=channel, **ECDH))
         elif step == "refuse":
             disk.refuse(refused(time, channel=channel))
         elif step == "fail":
-            disk.trail.with_one_more(answered(time))
+            disk.trail.with_more(answered(time))
         else:
             disk.flush()
         asked["answered"] += step in {"durable", "routine"}
@@ -144,7 +144,7 @@ def test_a_quick_node_has_its_routine_counted_and_its_signatures_recorded_each()
     for number in range(5_000):
         disk.trail.add(answered(5, **ECDH))
         if number % 10 == 0:
-            disk.write(disk.trail.with_one_more(answered(5)))
+            disk.write(disk.trail.with_more(answered(5)))
     disk.flush()
 
     assert sum(r.decision.message == "sign_withdrawal" for r in disk.records) == 500
