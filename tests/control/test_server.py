@@ -301,3 +301,40 @@ async def test_leaves_at_once_with_callers_of_all_kinds_still_there():
                 started = time.monotonic()
             assert time.monotonic() - started < 2
             watch.cancel()
+
+
+UNPRIVILEGED = """
+import asyncio, concurrent.futures.thread, os, pathlib, sys
+import grpc.aio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from signerd.control import quick
+from signerd.control.server import ControlServer
+from signerd.control.services import HealthService
+from signerd.daemon import hardening
+from signerd.observe.bus import Bus
+
+async def main(path):
+    pages = {"/status": lambda: b"{}\\n"}
+    async with ControlServer(path, [HealthService().add_to], Bus(), pages=pages):
+        assert await asyncio.to_thread(quick.ask, path, "/status", 10) == b"{}\\n"
+        async with grpc.aio.insecure_channel(f"unix:{path}") as channel:
+            health = health_pb2_grpc.HealthStub(channel)
+            print((await health.Check(health_pb2.HealthCheckRequest(), timeout=10)).status)
+
+os.setgid(65534); os.setuid(65534)
+hardening.refuse_core_dumps()
+asyncio.run(main(pathlib.Path(sys.argv[1])))
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_works_without_any_privilege_and_while_nobody_may_look_into_the_process():
+    with short_directory() as directory:
+        (directory / "run").mkdir(mode=0o700)
+        os.chown(directory / "run", 65534, 65534)
+        directory.chmod(0o711)
+        done = subprocess.run(
+            [sys.executable, "-c", UNPRIVILEGED, str(directory / "run" / "s")],
+            capture_output=True, text=True, timeout=30, check=False,
+        )  # fmt: skip
+        assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr
