@@ -338,3 +338,44 @@ def test_works_without_any_privilege_and_while_nobody_may_look_into_the_process(
             capture_output=True, text=True, timeout=30, check=False,
         )  # fmt: skip
         assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr
+
+
+FEW_DESCRIPTORS = """
+import asyncio, pathlib, resource, sys
+from signerd.control.server import ControlServer
+from signerd.observe.bus import Bus
+
+async def main(path):
+    async with ControlServer(path, [], Bus(), pages={"/status": lambda: b'{"v": 1}'}):
+        print("listening", flush=True)
+        await asyncio.to_thread(sys.stdin.read)
+
+resource.setrlimit(resource.RLIMIT_NOFILE, (158, 158))
+asyncio.run(main(pathlib.Path(sys.argv[1])))
+"""
+
+
+@asynchronous
+async def test_leaves_descriptors_for_the_signer_itself():
+    with short_directory() as directory:
+        path = directory / "s"
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", FEW_DESCRIPTORS, str(path), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        assert process.stdout is not None
+        assert await process.stdout.readline() == b"listening\n"
+        held = [await asyncio.open_unix_connection(path) for _ in range(100)]
+        # Ten are kept waiting for their question; the others are sent away, and nobody is forgotten.
+        assert not await answered(path)
+        for reader, writer in held[10:]:
+            with contextlib.suppress(ConnectionError):
+                assert (await reader.read()).startswith(b"HTTP/1.1 503 ")
+            writer.close()
+        for _, writer in held[:10]:
+            writer.write(STATUS)
+        assert all([b'"v"' in await reader.read() for reader, _ in held[:10]])
+        for _, writer in held[:10]:
+            writer.close()
+        assert await answered(path)
+        await process.communicate(b"")
+        assert process.returncode == 0
