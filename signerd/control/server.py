@@ -22,6 +22,7 @@ from typing import Self
 import grpc.aio
 
 from signerd.control.peer import Peer
+from signerd.errors import OutputError
 from signerd.observe import events
 from signerd.observe.bus import Bus
 from signerd.store import socket_file
@@ -32,7 +33,6 @@ Service = Callable[[grpc.aio.Server], None]
 Page = Callable[[], bytes]
 """Makes the JSON document that a short question is answered with."""
 
-_MAX_QUESTION = 4096
 _CHUNK = 65536
 _MAX_REQUEST = 256 * 1024
 _STREAMS_PER_CONNECTION = 16
@@ -57,7 +57,7 @@ class Limits:
 
 
 class ControlServer:
-    """Serves at `path` while entered. Raises on entering what `socket_file.listen_private` raises."""
+    """Serves at `path` while entered. Entering raises what `socket_file.listen_private` raises."""
 
     def __init__(
         self,
@@ -113,7 +113,13 @@ class ControlServer:
         )
         for add in self._services:
             add(server)
-        server.add_insecure_port(f"unix:{address}")
+        try:
+            server.add_insecure_port(f"unix:{address}")
+        except RuntimeError as error:
+            raise OutputError(
+                f"cannot listen for gRPC beside {self._path}",
+                hint="is /proc mounted, and its `self/fd` readable?",
+            ) from error
         return server
 
     async def _send_away(self) -> None:

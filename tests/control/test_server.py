@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import grpc.aio
 import pytest
@@ -153,6 +154,17 @@ def test_a_file_in_the_place_of_the_socket_stays():
         with pytest.raises(OutputError, match="is no socket"):
             socket_file.listen_private(path)
         assert path.read_text() == "precious"
+
+
+def test_a_place_where_no_socket_can_be_is_an_error_that_names_the_setting():
+    with short_directory() as directory:
+        (directory / "file").touch()
+        with pytest.raises(OutputError):
+            socket_file.listen_private(directory / "file" / "signerd.sock")
+        # A name that is free and cannot be had: the file system has no room for it.
+        with pytest.raises(OutputError, match="cannot make the socket") as refused:
+            socket_file.listen_private(Path("/proc/signerd.sock"))
+        assert "control.socket" in refused.value.hint
 
 
 @pytest.mark.parametrize("length", [107, 108])
