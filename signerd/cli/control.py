@@ -31,7 +31,18 @@ def socket_path(common: dict[str, Any], settings: Settings | None = None) -> Pat
         settings = options.settings(common)
     usual = settings.control_socket
     is_named = named or settings.config.control.socket
-    return OF_THE_SERVICE if not is_named and not usual.exists() and OF_THE_SERVICE.exists() else usual
+    elsewhere = not is_named and not _is_there(usual) and _is_there(OF_THE_SERVICE)
+    return OF_THE_SERVICE if elsewhere else usual
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        path.lstat()
+    except PermissionError:
+        return True  # whose it is, the connection says
+    except OSError:
+        return False
+    return True
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:

@@ -201,7 +201,7 @@ class Demo:
         return answer
 
     def _environment(self, greenlight: LocalGreenlight | None) -> dict[str, str]:
-        ours = ("SIGNERD_", "GL_", "XDG_", "STATE_DIR", "CONFIGURATION_DIR", "CREDENTIALS_DIR")
+        ours = ("SIGNERD_", "GL_", "XDG_", "STATE_DIR", "CONFIGURATION_DIR", "CREDENTIALS_DIR", "RUNTIME_DIR")
         environment = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
         data_dir = self._directory / "signerd"
         return environment | {

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from signerd.cli import control, options, output
-from signerd.errors import ExitCode, Unavailable
+from signerd.errors import ExitCode, ProtocolViolation, Unavailable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,8 +61,14 @@ def _shown(path: Path, *, json: bool) -> str:
     from signerd.control import quick
 
     answer = quick.ask(path, "/status", _PATIENCE)
+    document = json_module.loads(answer)
     if json:
         return answer.decode().strip()
+    if document.get("v") != 1:
+        raise ProtocolViolation(
+            f"the signer at {path} is of another version, and its status cannot be shown",
+            hint="restart it, so that both are of one version; --json shows what it says",
+        )
     from signerd.cli import status_screen
 
-    return "\n".join(map(output.plain, status_screen.lines(json_module.loads(answer))))
+    return "\n".join(map(output.plain, status_screen.lines(document)))

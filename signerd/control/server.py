@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import functools
 import os
+import resource
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from typing import Self
 import grpc.aio
 
 from signerd.control.peer import Peer
+from signerd.errors import OutputError
 from signerd.observe import events
 from signerd.observe.bus import Bus
 from signerd.store import socket_file
@@ -31,11 +33,13 @@ Service = Callable[[grpc.aio.Server], None]
 Page = Callable[[], bytes]
 """Makes the JSON document that a short question is answered with."""
 
-_MAX_QUESTION = 4096
 _CHUNK = 65536
 _MAX_REQUEST = 256 * 1024
 _STREAMS_PER_CONNECTION = 16
 _AFTER_TROUBLE_SECONDS = 0.1
+_OWN_DESCRIPTORS = 128
+_DESCRIPTORS_EACH = 3
+"""The caller's, ours to gRPC, and gRPC's to us."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +47,7 @@ class Limits:
     """How much patience there is with callers."""
 
     connections: int = 240
-    """Three descriptors each: with the usual limit of 1024, as many are left for the signer as it needs."""
+    """Fewer where the process may not have many descriptors."""
     first_seconds: float = 5.0
     """Until a caller has said what it wants."""
     silence_seconds: float = 20.0
@@ -53,7 +57,7 @@ class Limits:
 
 
 class ControlServer:
-    """Serves at `path` while entered. Raises on entering what `socket_file.listen_private` raises."""
+    """Serves at `path` while entered. Entering raises what `socket_file.listen_private` raises."""
 
     def __init__(
         self,
@@ -69,6 +73,7 @@ class ControlServer:
         self._bus = bus
         self._pages = pages or {}
         self._limits = limits or Limits()
+        self._most = min(self._limits.connections, _room())
         self._inner = ""
         self._callers: set[asyncio.Task[None]] = set()
         self._exits = contextlib.AsyncExitStack()
@@ -108,7 +113,13 @@ class ControlServer:
         )
         for add in self._services:
             add(server)
-        server.add_insecure_port(f"unix:{address}")
+        try:
+            server.add_insecure_port(f"unix:{address}")
+        except RuntimeError as error:
+            raise OutputError(
+                f"cannot listen for gRPC beside {self._path}",
+                hint="is /proc mounted, and its `self/fd` readable?",
+            ) from error
         return server
 
     async def _send_away(self) -> None:
@@ -141,8 +152,8 @@ class ControlServer:
             return False
         if not peer.may_ask:
             status, reason = "403 Forbidden", f"only user {os.geteuid()} and root may ask"
-        elif len(self._callers) >= self._limits.connections:
-            status, reason = "503 Busy", f"{self._limits.connections} callers at once are too many"
+        elif len(self._callers) >= self._most:
+            status, reason = "503 Busy", f"{self._most} callers at once are too many"
         else:
             return True
         self._bus.emit(events.ControlRefused(uid=peer.uid, pid=peer.pid, reason=reason))
@@ -193,6 +204,12 @@ class ControlServer:
                 await _end(*ways)
         finally:
             inner_writer.close()
+
+
+def _room() -> int:
+    """How many callers there may be before the signer itself runs out of descriptors."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(1, (soft - _OWN_DESCRIPTORS) // _DESCRIPTORS_EACH)
 
 
 def _document(status: str, body: bytes) -> bytes:

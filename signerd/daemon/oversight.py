@@ -24,7 +24,7 @@ from signerd.daemon.disk_watch import DiskWatch
 from signerd.daemon.notify import Notifier
 from signerd.daemon.pulse import Pulse
 from signerd.daemon.watchdog import SelfTest, Watchdog
-from signerd.errors import StateError
+from signerd.errors import SignerdError, StateError
 from signerd.observe import board, readiness
 from signerd.observe.board import Board
 from signerd.observe.bus import Bus
@@ -59,16 +59,28 @@ class Oversight:
         """How things stand."""
         return self._board
 
+    @property
+    def health(self) -> Health:
+        """Whether it is alive, and can sign."""
+        return readiness.health(self._board)
+
     @contextlib.asynccontextmanager
     async def on_duty(
         self, path: Path, store: StateDb, reload: Reload, more: Sequence[Service] = ()
     ) -> AsyncIterator[None]:
-        """The control socket, for the time of the block. Raises what makes a socket impossible."""
+        """The control socket, for the time of the block.
+
+        Raises what makes a socket impossible, and SignerdError if the node key does not work.
+        """
+        if failure := self._self_test.failure():
+            raise SignerdError(
+                failure, hint="this machine or this installation computes wrongly; trust neither"
+            )
         self._store = store
-        control = ControlService(self._status, self.history, self._announced(reload))
+        control = ControlService(self._status, self.history, self.announced(reload))
         pages = {
             "/status": lambda: document.encode(document.status(*self._status())),
-            "/health": lambda: document.encode({"v": 1, **document.health(self._health())}),
+            "/health": lambda: document.encode({"v": 1, **document.health(self.health)}),
         }
         services = [control.add_to, self._health_service.add_to, *more]
         async with ControlServer(path, services, self._bus, pages=pages):
@@ -92,12 +104,9 @@ class Oversight:
     def _hear(self, event: Event) -> None:
         self._board = board.after(self._board, event, time.time())
         if isinstance(event, Stopping):
-            self.notifier.status(_line(self._health()))
+            self.notifier.status(_line(self.health))
             self.notifier.stopping()
         self._changed.set()
-
-    def _health(self) -> Health:
-        return readiness.health(self._board)
 
     def _status(self) -> tuple[Board, Readings, float]:
         channels = None
@@ -111,7 +120,9 @@ class Oversight:
         )
         return self._board, readings, time.time()
 
-    def _announced(self, reload: Reload) -> Reload:
+    def announced(self, reload: Reload) -> Reload:
+        """The same, told to systemd before and after."""
+
         async def announced() -> ReloadOutcome:
             self.notifier.reloading()
             try:
@@ -125,7 +136,7 @@ class Oversight:
         """Keep systemd's line and the standard health service at what the board says."""
         while True:
             self._changed.clear()
-            health = self._health()
+            health = self.health
             self.notifier.status(_line(health))
             await self._health_service.show(health)
             await self._changed.wait()

@@ -17,6 +17,8 @@ class Pulse:
     """The loops wait for others most of the time, for as long as it takes; that is no trouble.
 
     What they do in between has an end: each piece of work says before it begins when that must have come.
+    Only work that we bound ourselves is watched, as a call with a deadline: nobody at the other end of a
+    connection may have us restarted.
     """
 
     clock: Clock

@@ -49,6 +49,9 @@ def config_file(greenlight: LocalGreenlight) -> str:
         f"ca_file = {_toml(greenlight.ca_path)}\n"
         f"nobody_cert_file = {_toml(greenlight.nobody_crt_path)}\n"
         f"nobody_key_file = {_toml(greenlight.nobody_key_path)}\n"
+        # Not the usual place: this user's own signer may be there.
+        "\n[control]\n"
+        f"socket = {_toml(greenlight.directory / 'signerd.sock')}\n"
     )
 
 

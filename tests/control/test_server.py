@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import grpc.aio
 import pytest
@@ -153,6 +154,17 @@ def test_a_file_in_the_place_of_the_socket_stays():
         with pytest.raises(OutputError, match="is no socket"):
             socket_file.listen_private(path)
         assert path.read_text() == "precious"
+
+
+def test_a_place_where_no_socket_can_be_is_an_error_that_names_the_setting():
+    with short_directory() as directory:
+        (directory / "file").touch()
+        with pytest.raises(OutputError):
+            socket_file.listen_private(directory / "file" / "signerd.sock")
+        # A name that is free and cannot be had: the file system has no room for it.
+        with pytest.raises(OutputError, match="cannot make the socket") as refused:
+            socket_file.listen_private(Path("/proc/signerd.sock"))
+        assert "control.socket" in refused.value.hint
 
 
 @pytest.mark.parametrize("length", [107, 108])
@@ -301,3 +313,83 @@ async def test_leaves_at_once_with_callers_of_all_kinds_still_there():
                 started = time.monotonic()
             assert time.monotonic() - started < 2
             watch.cancel()
+
+
+UNPRIVILEGED = """
+import asyncio, concurrent.futures.thread, os, pathlib, sys
+import grpc.aio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from signerd.control import quick
+from signerd.control.server import ControlServer
+from signerd.control.services import HealthService
+from signerd.daemon import hardening
+from signerd.observe.bus import Bus
+
+async def main(path):
+    pages = {"/status": lambda: b"{}\\n"}
+    async with ControlServer(path, [HealthService().add_to], Bus(), pages=pages):
+        assert await asyncio.to_thread(quick.ask, path, "/status", 10) == b"{}\\n"
+        async with grpc.aio.insecure_channel(f"unix:{path}") as channel:
+            health = health_pb2_grpc.HealthStub(channel)
+            print((await health.Check(health_pb2.HealthCheckRequest(), timeout=10)).status)
+
+os.setgid(65534); os.setuid(65534)
+hardening.refuse_core_dumps()
+asyncio.run(main(pathlib.Path(sys.argv[1])))
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_works_without_any_privilege_and_while_nobody_may_look_into_the_process():
+    with short_directory() as directory:
+        (directory / "run").mkdir(mode=0o700)
+        os.chown(directory / "run", 65534, 65534)
+        directory.chmod(0o711)
+        done = subprocess.run(
+            [sys.executable, "-c", UNPRIVILEGED, str(directory / "run" / "s")],
+            capture_output=True, text=True, timeout=30, check=False,
+        )  # fmt: skip
+        assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr
+
+
+FEW_DESCRIPTORS = """
+import asyncio, pathlib, resource, sys
+from signerd.control.server import ControlServer
+from signerd.observe.bus import Bus
+
+async def main(path):
+    async with ControlServer(path, [], Bus(), pages={"/status": lambda: b'{"v": 1}'}):
+        print("listening", flush=True)
+        await asyncio.to_thread(sys.stdin.read)
+
+resource.setrlimit(resource.RLIMIT_NOFILE, (158, 158))
+asyncio.run(main(pathlib.Path(sys.argv[1])))
+"""
+
+
+@asynchronous
+async def test_leaves_descriptors_for_the_signer_itself():
+    with short_directory() as directory:
+        path = directory / "s"
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", FEW_DESCRIPTORS, str(path), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        assert process.stdout is not None
+        assert await process.stdout.readline() == b"listening\n"
+        held = [await asyncio.open_unix_connection(path) for _ in range(100)]
+        # Ten are kept waiting for their question; the others are sent away, and nobody is forgotten.
+        assert not await answered(path)
+        for reader, writer in held[10:]:
+            with contextlib.suppress(ConnectionError):
+                assert (await reader.read()).startswith(b"HTTP/1.1 503 ")
+            writer.close()
+        for _, writer in held[:10]:
+            writer.write(STATUS)
+        assert all([b'"v"' in await reader.read() for reader, _ in held[:10]])
+        for _, writer in held[:10]:
+            writer.close()
+        async with asyncio.timeout(5):
+            while not await answered(path):
+                pass
+        await process.communicate(b"")
+        assert process.returncode == 0

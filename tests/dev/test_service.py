@@ -83,6 +83,7 @@ def test_its_configuration_is_one_that_signerd_reads(served: tuple[dict[str, Any
     _, directory = served
     settings = config.load(config.Overrides(config=directory / "signerd.toml"), {})
     assert (directory / "signer", "regtest") == (settings.data_dir, settings.network)
+    assert settings.control_socket == directory / "signerd.sock"
 
 
 def test_a_second_one_in_the_same_directory_is_refused(served: tuple[dict[str, Any], Path]) -> None:

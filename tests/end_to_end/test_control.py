@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import pty
 import re
 import signal
 import subprocess
@@ -14,8 +15,7 @@ import time
 import pytest
 from helpers.greenlight import asynchronous
 from helpers.notifications import NotifySocket
-from helpers.terminal import Terminal
-from helpers.world import NODE_ID, world
+from helpers.world import NODE_ID, PATIENCE, world
 
 from signerd.dev.node import RequestRefused
 
@@ -271,18 +271,32 @@ def test_status_loads_nothing_that_takes_long(tmp_path):
 async def test_watching_repeats_until_ctrl_c_and_survives_a_restart_of_the_signer(tmp_path):
     async with world(tmp_path) as w:
         await w.make_node()
+        # Not a fork of this process, in which gRPC has its threads.
+        ours, its = pty.openpty()
+        screen = os.fdopen(ours, "rb", buffering=0)
+        watching = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "signerd", "status", "--watch", "--every", "0.1",
+            env=w.env, stdout=its, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        os.close(its)
+
+        async def until(pattern: bytes, times: int = 1) -> bytes:
+            shown = b""
+            async with asyncio.timeout(PATIENCE):
+                while len(re.findall(pattern, shown)) < times:
+                    shown += await asyncio.to_thread(screen.read, 65536)
+            return shown
+
         async with w.daemon() as daemon:
-            await daemon.said("upgraded")
-            watching = Terminal("status", "--watch", "--every", "0.1", env=w.env)
-            await asyncio.to_thread(watching.until, r"(?s)(certificate .*){2}")
+            assert b"\x1b[H\x1b[J" in await until(rb"certificate ", times=2)
             await daemon.stop()
-            await asyncio.to_thread(watching.until, r"no signer runs at")
-        async with w.daemon() as daemon:
-            watching.shown = ""
-            await asyncio.to_thread(watching.until, r"certificate ")
-            assert "\x1b[H\x1b[J" in watching.shown
-            os.kill(watching.pid, signal.SIGINT)
-            assert await asyncio.to_thread(watching.end) == 130
+            await until(rb"no signer runs at")
+        async with w.daemon():
+            await until(rb"certificate ")
+            watching.send_signal(signal.SIGINT)
+            _, err = await watching.communicate()
+        screen.close()
+        assert (watching.returncode, err.strip()) == (130, b"error: interrupted")
 
 
 @asynchronous

@@ -48,7 +48,10 @@ class Done:
 
 def environment(home: Path, **more: str) -> dict[str, str]:
     """An empty home and nothing of the tester's own configuration."""
-    foreign = ("SIGNERD_", "GL_", "XDG_", "STATE_DIR", "CONFIGURATION_DIR", "CREDENTIALS_DIR", "GRPC_")
+    foreign = (
+        "SIGNERD_", "GL_", "XDG_", "STATE_DIR", "CONFIGURATION_DIR", "CREDENTIALS_DIR", "RUNTIME_DIR",
+        "GRPC_", "NOTIFY_", "WATCHDOG_",
+    )  # fmt: skip
     kept = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
     return kept | {"HOME": str(home), "PYTHONPATH": str(REPOSITORY), "NO_COLOR": "1"} | more
 
