@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from signerd.core.audit.decision import UNREADABLE
+from signerd.core.audit.decision import REVOKE_DEVICE, UNREADABLE
 from signerd.core.audit.record import Decision, channel_name
 from signerd.core.audit.trail import VARIOUS
 from signerd.core.audit.words import facts_lines
@@ -64,6 +64,8 @@ def of_decision(decision: Decision) -> Told:
 
 
 def _asked(decision: Decision) -> str:
+    if decision.message == REVOKE_DEVICE:
+        return "you asked that a device is believed no more"
     if decision.kind == "pairing":
         return "a paired device approved a new one, and the scheduler asked for its rune"
     if decision.message == UNREADABLE:
