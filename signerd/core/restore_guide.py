@@ -277,7 +277,7 @@ def _run(facts: Facts, program: str) -> str:
 def _check(facts: Facts) -> str:
     return f"""## 4. Start it offline, and look
 
-Offline it speaks to no peer, so nothing is lost yet if something is wrong.
+Offline it speaks to no peer: what is wrong is noticed before anything is promised to anybody.
 
 ```sh
 {_run(facts, "lightningd")} --offline --daemon
