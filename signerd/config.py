@@ -82,6 +82,13 @@ class PairingConfig(_Table, frozen=True):
     auto: tuple[PairingAutoConfig, ...] = ()
 
 
+class ExportConfig(_Table, frozen=True):
+    """[export]"""
+
+    max_bytes: int = 16 * 1024 * MIB
+    stall_seconds: float = 60.0
+
+
 class BackoffConfig(_Table, frozen=True):
     """[backoff]"""
 
@@ -119,6 +126,7 @@ class Config(_Table, frozen=True):
     scheduler: SchedulerConfig = SchedulerConfig()
     node: NodeConfig = NodeConfig()
     pairing: PairingConfig = PairingConfig()
+    export: ExportConfig = ExportConfig()
     backoff: BackoffConfig = BackoffConfig()
     control: ControlConfig = ControlConfig()
     audit: AuditConfig = AuditConfig()
@@ -334,6 +342,8 @@ _LIMITS: Mapping[str, tuple[float, float]] = {
     "node.deadline_seconds": _MOMENT,
     "pairing.max_age_seconds": (1, 366 * DAY),
     "pairing.max_ahead_seconds": (0, 366 * DAY),
+    "export.max_bytes": (1, 2**38),
+    "export.stall_seconds": _MOMENT,
     "backoff.first_seconds": _MOMENT,
     "backoff.max_seconds": _MOMENT,
     "backoff.stable_seconds": (0, DAY),
@@ -355,7 +365,7 @@ def _check_values(config: Config, source: str) -> None:
             if not least <= value <= most:
                 raise ConfigError(
                     f"{source}: {key} = {value} is out of range",
-                    hint=f"it goes from {least:g} to {most:.10g}",
+                    hint=f"it goes from {least:g} to {most:.15g}",
                 )
     try:
         read_rules((rule.name, rule.restrictions, rule.daily_limit) for rule in config.pairing.auto)

@@ -54,6 +54,7 @@ CORE_USES = {
 }  # fmt: skip
 CORE_EXCEPTIONS = {
     "signerd.core.certificates": {"datetime"},
+    "signerd.core.restore_guide": {"shlex"},
     "signerd.core.state.codec": {"msgspec"},
     "signerd.core.state.entries": {"msgspec"},
 }

@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from signerd.cli import node_secret, options, output
+from signerd.cli import node_secret, options, output, progress
 from signerd.errors import BackupError, OutputError, UsageError
 
 if TYPE_CHECKING:
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from signerd.store import export_file
 
 STDOUT = 1
-PROGRESS_FROM = 64 * 1024 * 1024
 _NODE_ID = re.compile(r"(?<![0-9a-f])0[23][0-9a-f]{64}(?![0-9a-f])")
 
 
@@ -56,14 +54,14 @@ def command(*, backup: str, target: str | None, force: bool, json: bool, **commo
         _require_pipe(json=json)
     with export_file.open_source(None if backup == "-" else Path(backup)) as source:
         keys = node_secret.load_keys(_settings(common))
-        with _explained(backup, keys), _progress(source.body_size) as progress:
+        with _explained(backup, keys), progress.bar(source.body_size) as bar:
             if to_stdout:
-                decrypted = export_file.to_pipe(source, STDOUT, keys, progress=progress)
+                decrypted = export_file.to_pipe(source, STDOUT, keys, progress=bar.advance)
                 path = None
             else:
                 path = _target(backup, target)
                 _require_other_file(source, path)
-                decrypted = export_file.to_file(source, path, keys, replace=force, progress=progress)
+                decrypted = export_file.to_file(source, path, keys, replace=force, progress=bar.advance)
     _report(decrypted, keys, path, json=json)
 
 
@@ -116,33 +114,6 @@ def _explained(backup: str, keys: NodeKeys) -> Iterator[None]:
             raise
         hint = f"by its name it is the backup of node {named[0]}: use the secret of that node"
         raise BackupError(error.message, hint=hint) from error
-
-
-@contextlib.contextmanager
-def _progress(size: int | None) -> Iterator[export_file.Progress]:
-    if not sys.stderr.isatty() or (size is not None and size < PROGRESS_FROM):
-        yield lambda _step, _size: None
-        return
-    from rich import progress
-    from rich.console import Console
-
-    with progress.Progress(
-        progress.TextColumn("{task.description:>10}"),
-        progress.BarColumn(),
-        progress.DownloadColumn(),
-        progress.TransferSpeedColumn(),
-        progress.TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-    ) as bar:
-        tasks: dict[str, progress.TaskID] = {}
-
-        def advance(step: str, count: int) -> None:
-            if step not in tasks:
-                tasks[step] = bar.add_task(step, total=size)
-            bar.advance(tasks[step], count)
-
-        yield advance
 
 
 def _report(decrypted: export_file.Decrypted, keys: NodeKeys, path: Path | None, *, json: bool) -> None:

@@ -7,11 +7,9 @@ import contextlib
 import json as json_module
 import os
 import secrets
-import ssl
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -75,8 +73,8 @@ class Demo:
                 self._say("signerd run attached to the scheduler")
                 await self._pair_phone(greenlight)
                 await self._serve_node(greenlight, node)
-                backup = await self._export(greenlight)
             self._say("daemon stopped cleanly", "exit code 0")
+            backup = await self._export(greenlight)
         await self._decrypt(backup)
         self._say("done", "every signature was made on this side")
 
@@ -161,24 +159,22 @@ class Demo:
             raise DemoFailed("the signer signed a message that it must refuse")
 
     async def _export(self, greenlight: LocalGreenlight) -> Path:
-        answer = await self._signerd(greenlight, "export", "--yes", "--json")
-        self._say("node exported", "the host will never run it again")
-        backup = self._directory / "backup.enc"
-        try:
-            content = await asyncio.to_thread(_download, answer["url"], greenlight.ca_path)
-        except OSError as error:
-            raise DemoFailed(f"the backup could not be fetched: {error}") from error
-        backup.write_bytes(content)
-        self._say("encrypted backup fetched", f"{len(content)} bytes")
+        home = self._directory / "backup"
+        answer = await self._signerd(greenlight, "export", "--yes", "--json", "--output", str(home))
+        self._say("node exported", "the host will never run it again, and `signerd run` refuses to")
         self._expected = greenlight.settings.export_payload
-        return backup
+        if home.read_bytes() != self._expected:
+            raise DemoFailed("the backup is not what the node left with")
+        self._say("backup downloaded, verified and decrypted", f"{answer['size']} bytes")
+        self._say("next steps written", Path(answer["restore"]).name)
+        return Path(answer["encrypted"])
 
     async def _decrypt(self, backup: Path) -> None:
         plain = self._directory / "backup.dump"
         await self._signerd(None, "decrypt-export", str(backup), "-o", str(plain), "--json")
         if plain.read_bytes() != self._expected:
             raise DemoFailed("the decrypted backup is not what the node left with")
-        self._say("backup decrypted with the node secret", "offline")
+        self._say("the same once more from the encrypted file", "offline")
 
     async def _signerd(
         self, greenlight: LocalGreenlight | None, *arguments: str, stdin: str = ""
@@ -239,13 +235,6 @@ def _new_words() -> str:
     from signerd.units import Secret
 
     return mnemonic.from_entropy(Secret(secrets.token_bytes(16))).expose().decode("ascii")
-
-
-def _download(url: str, ca_path: Path) -> bytes:
-    context = ssl.create_default_context(cafile=str(ca_path))
-    with urllib.request.urlopen(url, timeout=_STEP_SECONDS, context=context) as response:  # noqa: S310 - https, ours
-        content: bytes = response.read()
-        return content
 
 
 def _remove(directory: Path) -> None:

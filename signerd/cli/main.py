@@ -32,7 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "upgrade": ("scheduler", "Announce this signer's version and start-up answers."),
     "invites": ("scheduler", "List the node's invite codes."),
     "webhooks": ("webhooks", "Add, list, delete webhooks, or rotate their secret."),
-    "export": ("scheduler", "Take the node home: ask for an encrypted export."),
+    "export": ("export", "Take the node home: export, download, decrypt, and say how to go on."),
     "pair": ("pair", "Pair a new device: `new` on it, `approve` on one that is paired."),
     "pairing": ("pairing", "Decide what new devices wait for: list, approve, deny."),
     "devices": ("devices", "List the node's devices, and revoke them."),

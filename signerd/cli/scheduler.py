@@ -1,4 +1,4 @@
-"""The commands that are one call to the scheduler: schedule, node-info, upgrade, invites, export."""
+"""The commands that are one call to the scheduler: schedule, node-info, upgrade, invites."""
 
 from __future__ import annotations
 
@@ -99,33 +99,6 @@ def invites(*, json: bool, **common: Any) -> None:
     codes = session.run(work())
     lines = [f"{output.plain(code['code'])}  {'used' if code['is_redeemed'] else 'free'}" for code in codes]
     output.result({"invites": codes}, "\n".join(lines) or "no invite codes", json=json)
-
-
-@click.command("export")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@options.as_json
-@options.common
-def export(*, yes: bool, json: bool, **common: Any) -> None:
-    """Take the node home: have the host export it, and print where the encrypted backup can be fetched.
-
-    This cannot be undone: the host never runs the node again. Asking again prints the same address.
-    """
-    settings = options.settings(common)
-    device = session.device(settings)
-    output.talk(
-        f"The host will stop node {device.node_id.hex()} for good and hand out an encrypted backup of it.\n"
-        "It can never be scheduled there again. You need the node secret to open the backup."
-    )
-    output.confirm("Export the node?", yes=yes)
-
-    async def work() -> str:
-        async with session.client(settings, device.identity) as scheduler:
-            # The server makes the backup before it answers; that may take minutes.
-            return await scheduler.export_node(deadline=900.0)
-
-    url = session.run(work())
-    output.result({"url": url}, output.plain(url), json=json)
-    output.talk("next: download it, then `signerd decrypt-export FILE`")
 
 
 def _print_node(info: NodeInfo, *, json: bool) -> None:

@@ -66,6 +66,10 @@ _MAGIC = (
     (0, b"\x28\xb5\x2f\xfd", _ZSTD),
     (257, b"ustar", _TAR),
 )
+_KINDS = {
+    payload.kind: payload
+    for payload in (EMPTY, UNKNOWN, _POSTGRES_SQL, _SQL, *(payload for _, _, payload in _MAGIC))
+}
 _SQL_STARTS = (b"--", b"/*", b"set ", b"begin", b"pragma ", b"create ", b"insert ", b"\\restrict")
 _CONTROL = re.compile(rb"[^\t\n\v\f\r\x20-\xff]")
 
@@ -81,6 +85,11 @@ def recognise(head: bytes) -> Payload:
     if text.startswith(_SQL_STARTS) and not _CONTROL.search(text):
         return _POSTGRES_SQL if b"postgresql" in text else _SQL
     return UNKNOWN
+
+
+def by_kind(kind: str) -> Payload:
+    """The payload that was called `kind`."""
+    return _KINDS.get(kind, UNKNOWN)
 
 
 def next_steps(payload: Payload, *, file: str) -> str:

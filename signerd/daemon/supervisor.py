@@ -11,7 +11,7 @@ import signerd
 from signerd.control.pairing import PairingControl
 from signerd.core.policy.payments import REMEMBERED
 from signerd.core.signer import Signer
-from signerd.daemon import expiry, hardening, identity, preflight
+from signerd.daemon import expiry, exported, hardening, identity, preflight
 from signerd.daemon.audit_flush import AuditFlush
 from signerd.daemon.backoff import Backoff
 from signerd.daemon.clock import Clock, SystemClock
@@ -74,6 +74,7 @@ class Supervisor:
             credentials = identity.load_credentials(self._settings)
             device = identity.device(self._settings, credentials)
             certificate = identity.check(device, node_id=self._keys.node_id, now=self._clock.now())
+            exported.check(self._settings.data_dir, self._keys.node_id, self._bus)
             path = self._settings.state_file
             anew = not path.exists()
             with lineage.in_use(path, self._keys.node_id) as store:
@@ -217,6 +218,7 @@ class Supervisor:
             "node attachment": attachment.run(),
             "expiry": watch.run(),
             "connection": link.watch(),
+            "export": exported.ExportWatch(self._settings.data_dir, self._keys.node_id).run(),
             "store": StoreWatch(store, self._settings.state_file).run(),
         }
 

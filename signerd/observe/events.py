@@ -79,6 +79,15 @@ class StoreWell(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ExportUnfinished(Event):
+    """`signerd export` asked the host for it, and whether the host did it is not known here."""
+
+    NAME = "export-unfinished"
+    LEVEL = "warning"
+    hint: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryNotLocked(Event):
     NAME = "memory-not-locked"
     LEVEL = "warning"

@@ -112,6 +112,31 @@ def to_file(
     return decrypted
 
 
+def same_as_file(
+    source: Source, path: Path, keys: NodeKeys, *, progress: Progress = lambda _step, _size: None
+) -> Decrypted | None:
+    """What the export decrypts to, if the file at `path` holds exactly that; nothing is written.
+
+    Raises BackupError, InputMissing.
+    """
+    same = True
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(io.FileIO(path))
+        except OSError as error:
+            raise files.input_missing(error, path) from error
+        buffer = memoryview(bytearray(CHUNK))
+
+        def compare(data: bytes) -> None:
+            nonlocal same
+            same = same and buffer[: _fill(file, buffer[: len(data)], path)] == data
+
+        cipher = export.Decryptor(source.header, export.agree(source.header, keys), keys.node_id)
+        decrypted = _pump(source, cipher, compare, lambda _step, size: progress("comparing", size))
+        longer = _fill(file, buffer[:1], path) > 0
+    return decrypted if same and not longer else None
+
+
 def to_pipe(
     source: Source, descriptor: int, keys: NodeKeys, *, progress: Progress = lambda _step, _size: None
 ) -> Decrypted:

@@ -57,6 +57,32 @@ def write_atomically(path: Path, data: Data, *, mode: int = 0o600, exclusive: bo
         file.commit()
 
 
+def rename_exclusively(old: Path, new: Path) -> None:
+    """Give a file that is on disk another name in its directory, and never one that is taken.
+
+    A crash in between may leave both names. Raises OutputError, AlreadyThere.
+    """
+    try:
+        try:
+            os.link(old, new)
+            old.unlink()
+        except OSError as error:
+            if error.errno not in _NO_HARD_LINKS:
+                raise
+            # FAT and some network file systems, as in `AtomicFile`.
+            os.close(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+            old.rename(new)
+        directory = os.open(new.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            _sync(directory)
+        finally:
+            os.close(directory)
+    except FileExistsError as error:
+        raise _already_exists(new) from error
+    except OSError as error:
+        raise _output_error(error, new) from error
+
+
 class AlreadyThere(errors.OutputError, FileExistsError):
     """An exclusive write found its name taken."""
 
@@ -237,12 +263,16 @@ def make_private_directory(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def lock_directory(directory: Path) -> Iterator[None]:
+def lock_directory(
+    directory: Path, name: str = LOCK_NAME, *, doing: str = "running signerd"
+) -> Iterator[None]:
     """Own `directory` for the time of the block: one signerd at a time. The kernel lets go when we die.
+
+    Whoever is `doing` something else takes another `name` for it.
 
     Raises AlreadyRunning, naming the other process when known; OutputError when no lock can be made.
     """
-    path = directory / LOCK_NAME
+    path = directory / name
     try:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:
@@ -251,7 +281,7 @@ def lock_directory(directory: Path) -> Iterator[None]:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise _already_running(directory, os.pread(fd, 32, 0)) from error
+            raise _already_running(directory, os.pread(fd, 32, 0), doing) from error
         except OSError as error:
             raise _output_error(error, path) from error
         # The number only helps whoever is refused; a full disk must not keep us from running.
@@ -349,11 +379,11 @@ def _already_exists(path: Path) -> AlreadyThere:
     return AlreadyThere(f"{path} already exists", hint="choose another name, or move that file away first")
 
 
-def _already_running(directory: Path, content: bytes) -> errors.AlreadyRunning:
+def _already_running(directory: Path, content: bytes, doing: str) -> errors.AlreadyRunning:
     pid = content.strip()
     owner = f"process {int(pid)}" if pid.isdigit() else "another process"
     return errors.AlreadyRunning(
-        f"{owner} is running signerd on {directory}",
+        f"{owner} is {doing} on {directory}",
         hint="stop it first, or give this one its own --data-dir",
     )
 

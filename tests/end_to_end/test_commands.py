@@ -170,8 +170,8 @@ async def test_exports_only_with_consent(tmp_path):
         assert asked.code == 130
         assert "--yes" in asked.err
         assert w.greenlight.calls.times("ExportNode") == []
-        first = await w.signerd("export", "--yes", "--json")
-        again = await w.signerd("export", "--yes", "--json")
+        first = await w.signerd("export", "--link", "--yes", "--json")
+        again = await w.signerd("export", "--link", "--json")
         assert first.json["url"] == again.json["url"]
         gone = await w.signerd("schedule")
         assert gone.code == 76

@@ -262,3 +262,24 @@ def test_starts_where_an_inherited_file_stands(backup, out):
         os.close(saved)
         os.close(descriptor)
     assert out.read_bytes() == exports.DUMP
+
+
+@pytest.mark.parametrize("size", [0, 1, CHUNK, CHUNK + 1])
+def test_knows_a_file_that_holds_just_what_it_decrypts_to(backup, out, size):
+    content = plaintext_of(size)
+    backup.write_bytes(exports.encrypt(content))
+    for there in (content, content + b"x", content[:-1] + b"?" if content else b"?", content[: size // 2]):
+        out.write_bytes(there)
+        with export_file.open_source(backup) as source:
+            found = export_file.same_as_file(source, out, exports.KEYS)
+        assert (found is not None) == (there == content)
+        assert out.read_bytes() == there
+
+
+def test_a_file_is_not_taken_for_what_a_damaged_backup_decrypts_to(backup, out):
+    content = plaintext_of(1000)
+    out.write_bytes(content)
+    whole = exports.encrypt(content)
+    backup.write_bytes(whole[:46] + bytes(16) + whole[62:])
+    with export_file.open_source(backup) as source, pytest.raises(errors.BackupError):
+        export_file.same_as_file(source, out, exports.KEYS)

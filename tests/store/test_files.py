@@ -330,3 +330,23 @@ def test_names_the_other_process_and_is_free_when_that_one_was_killed(tmp_path):
 def test_a_lock_that_cannot_be_made_is_an_output_error(tmp_path):
     with pytest.raises(errors.OutputError, match=files.LOCK_NAME), files.lock_directory(tmp_path / "missing"):
         pytest.fail("locked nothing")
+
+
+@pytest.mark.parametrize("links", [True, False], ids=["hard links", "none"])
+def test_gives_a_file_another_name_and_takes_none_that_is_taken(tmp_path, monkeypatch, links):
+    if not links:  # as FAT does
+
+        def refuse(*_arguments, **_options):
+            raise OSError(errno.EPERM, "Operation not permitted")
+
+        monkeypatch.setattr(os, "link", refuse)
+    (tmp_path / "part").write_bytes(b"new")
+    (tmp_path / "taken").write_bytes(b"old")
+    with pytest.raises(files.AlreadyThere):
+        files.rename_exclusively(tmp_path / "part", tmp_path / "taken")
+    files.rename_exclusively(tmp_path / "part", tmp_path / "whole")
+    assert listing(tmp_path) == ["taken", "whole"]
+    assert (tmp_path / "taken").read_bytes() == b"old"
+    assert (tmp_path / "whole").read_bytes() == b"new"
+    with pytest.raises(errors.OutputError, match="no such file"):
+        files.rename_exclusively(tmp_path / "part", tmp_path / "other")
