@@ -120,8 +120,8 @@ def test_secrets_are_handed_over_under_the_names_that_signerd_looks_for():
 def test_the_user_unit_keeps_files_where_the_commands_have_them():
     """A StateDirectory= of a user is elsewhere, and in two places, depending on the version of systemd."""
     assert "StateDirectory" not in section(USER, "Service")
-    settings = config.load(config.Overrides(), {"HOME": "/home/somebody"})
-    assert f"{settings.data_dir}" == "/home/somebody/.local/share/signerd"
+    settings = config.load(config.Overrides(), {"HOME": "/h"})
+    assert f"{settings.data_dir}" == "/h/.local/share/signerd"
     assert one(USER, "ReadWritePaths") == "%h/.local/share/signerd"
     assert section(USER, "Unit")["ConditionPathExists"] == ["%h/.local/share/signerd"]
 

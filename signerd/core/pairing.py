@@ -69,6 +69,7 @@ class PairingRule(enum.StrEnum):
     UNBOUND = "pairing-not-bound-to-device"
     WIDENING = "pairing-widening"
     REPLAYED = "pairing-replayed"
+    STORE_FAILING = "pairing-store-failing"
 
 
 @dataclass(frozen=True, slots=True)

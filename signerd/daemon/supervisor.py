@@ -14,10 +14,11 @@ from signerd.core.signer import Signer
 from signerd.daemon import expiry, hardening, identity, preflight
 from signerd.daemon.backoff import Backoff
 from signerd.daemon.clock import Clock, SystemClock
+from signerd.daemon.guarded_service import GuardedService
 from signerd.daemon.node_attachment import NodeAttachment
 from signerd.daemon.scheduler_link import SchedulerLink
 from signerd.daemon.scheduler_stream import SchedulerStream
-from signerd.daemon.signing_service import SigningService
+from signerd.daemon.store_health import StoreHealth
 from signerd.daemon.store_watch import StoreWatch
 from signerd.daemon.upgrades import Upgrades
 from signerd.errors import SignerdError
@@ -141,7 +142,8 @@ class Supervisor:
             max_age_seconds=config.pairing.max_age_seconds,
             max_ahead_seconds=config.pairing.max_ahead_seconds,
         )
-        service = SigningService(signer, policy, store, self._clock)
+        health = StoreHealth(store, self._settings.state_file, self._bus)
+        service = GuardedService(signer, policy, store, self._clock, health)
         attachment = NodeAttachment(
             link=link,
             service=service,
@@ -163,7 +165,8 @@ class Supervisor:
             "node attachment": attachment.run(),
             "expiry": watch.run(),
             "connection": link.watch(),
-            "store": StoreWatch(store, self._settings.state_file).run(),
+            "store": StoreWatch(store, self._settings.state_file, health).run(),
+            "store health": health.run(),
         }
 
     async def _until_signalled(self) -> None:

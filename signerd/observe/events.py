@@ -57,6 +57,25 @@ class StoreOpened(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StoreFailing(Event):
+    """The store's disk is full or read-only, or looks so: what has to be remembered is refused."""
+
+    NAME = "store-failing"
+    LEVEL = "error"
+    path: str
+    reason: str
+    hint: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreWell(Event):
+    """The store's disk can be written again."""
+
+    NAME = "store-well"
+    path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryNotLocked(Event):
     NAME = "memory-not-locked"
     LEVEL = "warning"
