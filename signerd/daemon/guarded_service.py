@@ -14,7 +14,7 @@ STORE_RULE = "store-failing"
 
 
 class GuardedService(SigningService):
-    """Refuses also what would change nothing: only while the disk works is it known to hold what memory does."""
+    """Refuses also what would change nothing: only while the disk works is memory known to be as it is."""
 
     def __init__(
         self, signer: Signer, policy: PairingPolicy, store: StateDb, clock: Clock, health: StoreHealth

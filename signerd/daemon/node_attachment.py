@@ -10,6 +10,7 @@ from signerd.core.requests import Refusal, Signed, SigningRequest
 from signerd.core.wire import names
 from signerd.daemon.backoff import Backoff
 from signerd.daemon.clock import Clock
+from signerd.daemon.node_path import NodePath
 from signerd.daemon.scheduler_link import SchedulerLink
 from signerd.daemon.signing_service import SigningService
 from signerd.errors import AccessDenied, Rejected, RemoteError
@@ -42,6 +43,7 @@ class NodeAttachment:
     bus: Bus
     poll_seconds: float
     probe_seconds: float
+    path: NodePath
     known: KnownEntries = field(default_factory=KnownEntries)
 
     async def run(self) -> None:
@@ -55,7 +57,7 @@ class NodeAttachment:
     async def _find(self) -> str | None:
         """One poll: the node's URI, or None after a pause."""
         node_id = self.service.signer.keys.node_id
-        started = self.clock.monotonic()
+        started, returns = self.clock.monotonic(), self.link.returns
         self.calls.started()
         try:
             info = await self.link.client.get_node_info(node_id, wait=True, deadline=self.poll_seconds)
@@ -68,7 +70,7 @@ class NodeAttachment:
                 await asyncio.sleep(self.placement.pause())
                 return None
             self.link.note_failure(error)
-            await self._failed(error)
+            await self._failed(error, returns)
             return None
         self.calls.reset()
         if not info.grpc_uri:
@@ -91,19 +93,25 @@ class NodeAttachment:
             return False
         return True
 
-    async def _failed(self, error: RemoteError) -> None:
+    async def _failed(self, error: RemoteError, returns: int) -> None:
         pause = self.calls.pause()
         self.bus.emit(
             events.SchedulerCallFailed(
                 call="GetNodeInfo", reason=error.message, hint=error.hint, retry_seconds=round(pause, 2)
             )
         )
-        await self.link.pause(pause)
+        if await self.link.pause(pause, returns):
+            self.calls.reset()
 
     async def _session(self, uri: str) -> None:
         self.sessions.started()
+        returns, problem = self.link.returns, None
         try:
-            async with self.connect(uri) as node, node.requests(self.known) as requests:
+            async with (
+                self.connect(uri) as node,
+                self.path.used_by(node),
+                node.requests(self.known) as requests,
+            ):
                 self.bus.emit(events.NodeAttached(uri=uri))
                 async for request in requests:
                     if isinstance(request, Undecodable):
@@ -113,10 +121,11 @@ class NodeAttachment:
             reason = "the node closed the stream"
         except RemoteError as error:
             # Even a refusal: the scheduler hands out the address, and must not be able to end us with it.
-            reason = error.message
+            reason, problem = error.message, error
         pause = self.sessions.pause()
         self.bus.emit(events.NodeDetached(uri=uri, reason=reason, retry_seconds=round(pause, 2)))
-        await asyncio.sleep(pause)
+        if await self.path.pause(pause, uri=uri, problem=problem, returns=returns):
+            self.sessions.reset()
 
     async def _answer(self, node: NodeClient, message: greenlight_pb2.HsmRequest) -> None:
         started = self.clock.monotonic()

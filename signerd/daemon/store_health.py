@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 from signerd.errors import OutputError, StateError, StateLost
@@ -56,12 +56,17 @@ class StoreHealth:
         except (StateError, OutputError) as error:
             self._note(error)
 
-    async def run(self, seconds: float = LOOK_SECONDS) -> None:
-        """Until cancelled. Raises StateError when another file has taken the store's place."""
+    async def run(self, well: Callable[[], Awaitable[None]], seconds: float = LOOK_SECONDS) -> None:
+        """Until cancelled; calls `well` when it has recovered.
+
+        Raises StateError when another file has taken the store's place.
+        """
         while True:
             await self._failing.wait()
             await asyncio.sleep(seconds)
             self.look()
+            if self._reason is None:
+                await well()
 
     def look(self) -> None:
         """Try whether the store can be written again, if it is failing. Raises StateError as `run`."""

@@ -16,13 +16,19 @@ from signerd.daemon.backoff import Backoff
 from signerd.daemon.clock import Clock, SystemClock
 from signerd.daemon.guarded_service import GuardedService
 from signerd.daemon.node_attachment import NodeAttachment
+from signerd.daemon.node_path import NodePath
+from signerd.daemon.path_watch import PathWatch
+from signerd.daemon.reach import Reach
 from signerd.daemon.scheduler_link import SchedulerLink
 from signerd.daemon.scheduler_stream import SchedulerStream
 from signerd.daemon.store_health import StoreHealth
 from signerd.daemon.store_watch import StoreWatch
 from signerd.daemon.upgrades import Upgrades
 from signerd.errors import SignerdError
+from signerd.greenlight import endpoint
+from signerd.greenlight.endpoint import Endpoint
 from signerd.greenlight.node import NodeClient
+from signerd.greenlight.reachability import Probe
 from signerd.greenlight.scheduler import SchedulerClient
 from signerd.greenlight.transport import ClientOptions, Identity
 from signerd.observe import events
@@ -144,6 +150,7 @@ class Supervisor:
         )
         health = StoreHealth(store, self._settings.state_file, self._bus)
         service = GuardedService(signer, policy, store, self._clock, health)
+        path = NodePath(link, lambda uri: self._reach(endpoint.parse(uri, handed_out=True)))
         attachment = NodeAttachment(
             link=link,
             service=service,
@@ -155,9 +162,20 @@ class Supervisor:
             bus=self._bus,
             poll_seconds=config.scheduler.poll_seconds,
             probe_seconds=min(PROBE_SECONDS, config.scheduler.deadline_seconds),
+            path=path,
         )
         stream = SchedulerStream(link, service, self._backoff(), self._bus, config.pairing.answer_refusals)
         upgrades = Upgrades(link, signer, config.node.version, self._backoff(), self._bus)
+        probe = Probe(endpoint.parse(self._settings.scheduler_uri))
+        path_watch = PathWatch(
+            link=link,
+            node_id=self._keys.node_id,
+            probe=probe,
+            reach=Reach(probe, self._clock),
+            renew_node=path.renew,
+            clock=self._clock,
+            bus=self._bus,
+        )
         watch = expiry.ExpiryWatch(certificate, self._clock, self._bus)
         return {
             "upgrades": upgrades.run(),
@@ -165,8 +183,9 @@ class Supervisor:
             "node attachment": attachment.run(),
             "expiry": watch.run(),
             "connection": link.watch(),
+            "path": path_watch.run(),
             "store": StoreWatch(store, self._settings.state_file, health).run(),
-            "store health": health.run(),
+            "store health": health.run(path.renew),  # and so be asked again for what was refused
         }
 
     async def _until_signalled(self) -> None:
@@ -203,6 +222,9 @@ class Supervisor:
             node_id=self._keys.node_id,
             message_limit=config.node.max_message_bytes,
         )
+
+    def _reach(self, where: Endpoint) -> Reach:
+        return Reach(Probe(where), self._clock)
 
     def _backoff(self, cap: float | None = None) -> Backoff:
         config = self._settings.config.backoff

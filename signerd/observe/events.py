@@ -205,6 +205,32 @@ class PairingRefused(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Resumed(Event):
+    """This machine slept; what stood before is looked at."""
+
+    NAME = "resumed"
+    slept_seconds: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkChanged(Event):
+    """We speak from other addresses than before; what stood before is looked at."""
+
+    NAME = "network-changed"
+    addresses: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockSet(Event):
+    """This machine's clock was put forward, or back (less than zero)."""
+
+    NAME = "clock-set"
+    LEVEL = "warning"
+    by_seconds: int
+    hint: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stopping(Event):
     NAME = "stopping"
     reason: str
