@@ -20,7 +20,7 @@ from signerd.observe.bus import Bus
 from signerd.units import NodeId
 
 LOOK_SECONDS = 1.0
-CHECK_SECONDS = 3.0
+CHECK_SECONDS = 2.0
 """For a call on a connection that may be dead."""
 
 FAR = ("192.0.2.1", "2001:db8::1")
@@ -55,6 +55,7 @@ class PathWatch:
         await self.link.come_back(works=self.link.client.connected)
 
     async def _watch_surroundings(self) -> None:
+        await self.probe.locate()
         before = self._glance()
         while True:
             await asyncio.sleep(LOOK_SECONDS)
@@ -63,6 +64,7 @@ class PathWatch:
             self._tell(change)
             if change.connections_doubtful:
                 await self.renew()
+                await self.probe.locate()
 
     async def renew(self) -> None:
         """Make sure that both connections work now. Raises AccessDenied."""

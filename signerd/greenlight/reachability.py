@@ -29,10 +29,14 @@ class Probe:
         """Whether it accepts a connection within `seconds`; its name is looked up each time."""
         with contextlib.suppress(OSError):
             async with asyncio.timeout(seconds):
-                addresses = await self._look_up()
-                self.address = addresses[0]
-                return await _any_connects(addresses[:MOST_ADDRESSES], self._endpoint.port)
+                return await _any_connects(await self._look_up(), self._endpoint.port)
         return False
+
+    async def locate(self, seconds: float = PROBE_SECONDS) -> None:
+        """Look its address up, if that can be done within `seconds`, and send it nothing."""
+        with contextlib.suppress(OSError):
+            async with asyncio.timeout(seconds):
+                await self._look_up()
 
     async def _look_up(self) -> list[str]:
         if len(self._lookups) < MOST_LOOKUPS:
@@ -41,7 +45,9 @@ class Probe:
             task.add_done_callback(self._looked_up)
         # One that was asked before may be answered first: whichever knows, knows.
         done, _ = await asyncio.wait(self._lookups, return_when=asyncio.FIRST_COMPLETED)
-        return next(iter(done)).result()
+        addresses = next(iter(done)).result()[:MOST_ADDRESSES]
+        self.address = addresses[0]
+        return addresses
 
     def _looked_up(self, task: asyncio.Task[list[str]]) -> None:
         self._lookups.discard(task)

@@ -1,14 +1,19 @@
-"""After an outage the streams stand again within five seconds of the way's return, however long the pauses."""
+"""After an outage the streams stand again within five seconds of the return, however long the pauses."""
 
 from __future__ import annotations
 
 import asyncio
+import json
+import os
+import shutil
+import subprocess
+import sys
 import time
 
 import pytest
 from helpers.greenlight import asynchronous
 from helpers.proxy import proxied
-from helpers.world import NODE_ID, world
+from helpers.world import NODE_ID, REPOSITORY, environment, world
 
 from signerd.dev.faults import Fault
 from signerd.greenlight.pb import scheduler_pb2
@@ -100,3 +105,21 @@ async def test_a_scheduler_that_takes_connections_and_fails_calls_gets_its_pause
             # A pause is sixteen seconds on average: one that is short by chance is no haste.
             assert sum(w.greenlight.calls.counts().values()) - before <= 2
             assert len(proxy.accepted) - probed <= 3
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("ip") is None, reason="needs root, and iproute2")
+def test_a_link_that_goes_down_and_up_is_noticed_and_the_node_served_within_seconds(tmp_path):
+    """A real one. No connection is ended by it, so nothing but our addresses tells of it."""
+    done = subprocess.run(
+        ["unshare", "--net", sys.executable, "-m", "helpers.link_down", tmp_path],
+        env=environment(tmp_path, PYTHONPATH=f"{REPOSITORY}:{REPOSITORY / 'tests'}"),
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    if "unshare failed" in done.stderr:
+        pytest.skip("this machine does not let us make a network")
+
+    assert done.returncode == 0, done.stderr
+    seen = json.loads(done.stdout)
+    assert (seen["answered"], seen["addresses"], seen["code"]) == (9, "203.0.113.9", 0)
+    assert seen["seconds"] < PROMISED_SECONDS
