@@ -3,61 +3,33 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
+import subprocess
+import sys
 import tomllib
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
+import yaml
+from helpers import dockerfile
+from helpers.dockerfile import only, stages, variables
+from helpers.world import NODE_ID, WORDS
 
+import signerd
 from signerd import config
-from signerd.cli.main import cli
+from signerd.cli.main import COMMANDS, cli
+from signerd.core.keys import mnemonic
+from signerd.errors import ExitCode
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
-@dataclass(frozen=True)
-class Instruction:
-    """One instruction of a Dockerfile."""
-
-    word: str
-    rest: str
-
-
-def dockerfile() -> list[Instruction]:
-    lines = (ROOT / "Dockerfile").read_text(encoding="utf-8").splitlines()
-    text = "\n".join(line for line in lines if not line.startswith("#")).replace("\\\n", " ")
-    return [
-        Instruction(line.split(maxsplit=1)[0], line.split(maxsplit=1)[1])
-        for line in text.splitlines()
-        if line
-    ]
-
-
-def stages() -> list[list[Instruction]]:
-    found: list[list[Instruction]] = []
-    for instruction in dockerfile():
-        if instruction.word == "FROM":
-            found.append([])
-        if found:
-            found[-1].append(instruction)
-    return found
-
-
-def only(stage: list[Instruction], word: str) -> str:
-    (instruction,) = [instruction for instruction in stage if instruction.word == word]
-    return instruction.rest
-
-
-def variables(stage: list[Instruction]) -> dict[str, str]:
-    pairs = [pair for i in stage if i.word == "ENV" for pair in shlex.split(i.rest)]
-    return dict(pair.split("=", 1) for pair in pairs)
-
-
 def test_container_is_built_in_two_stages_on_one_base_that_can_be_pinned():
-    first, *_ = dockerfile()
+    first, *_ = dockerfile.instructions()
     build, final = stages()
 
     assert (first.word, first.rest) == ("ARG", "PYTHON_IMAGE=python:3.13-slim")
@@ -141,7 +113,9 @@ def test_container_does_not_run_as_root():
     owner = re.search(r"--owner=(\d+) --group=(\d+)", only(final, "RUN"))
     assert owner is not None
     assert owner.groups() == (user, group)
-    assert f"user {user}" in (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    assert f"user {user}" in (ROOT / "docs" / "containers.md").read_text(encoding="utf-8")
+    assert compose()["user"] == f"{user}:{group}"
+    assert (quadlet("Container")["User"], quadlet("Container")["Group"]) == ([user], [group])
 
 
 def test_container_keeps_what_has_to_last_in_its_volume():
@@ -166,8 +140,127 @@ def test_container_runs_the_daemon_and_hears_signals():
 
 
 def test_container_holds_no_secret():
-    for instruction in dockerfile():
+    for instruction in dockerfile.instructions():
         if instruction.word in {"ENV", "ARG"}:
             assert not re.search(r"SECRET|PASSWORD|TOKEN|WORDS", instruction.rest), instruction
         assert instruction.word != "ADD"
         assert not re.search(r"hsm_secret|credentials\.gfs", instruction.rest), instruction
+
+
+def test_nothing_that_runs_in_the_container_needs_a_shell():
+    _, final = stages()
+    health = only(final, "HEALTHCHECK")
+    for form in (only(final, "ENTRYPOINT"), only(final, "CMD"), health.partition(" CMD ")[2]):
+        assert json.loads(form)
+    # Nothing is left to be run but at the end: the directories are made while the image is.
+    assert [i.word for i in final].index("RUN") < [i.word for i in final].index("USER")
+
+
+@pytest.mark.xfail("health" not in COMMANDS, reason="there is no `signerd health` yet", strict=True)
+def test_the_health_check_is_a_command_that_there_is():
+    _, final = stages()
+    image = json.loads(only(final, "HEALTHCHECK").partition(" CMD ")[2])
+
+    assert image == ["signerd", "health"]
+    assert compose()["healthcheck"]["test"] == ["CMD", *image]
+    assert json.loads(quadlet("Container")["HealthCmd"][0]) == image
+    assert image[1] in COMMANDS
+
+
+def test_the_container_finds_secrets_where_engines_mount_them():
+    _, final = stages()
+    env = variables(final)
+
+    assert env["CREDENTIALS_DIRECTORY"] == "/run/secrets"
+    assert compose()["secrets"] == [config.SECRET_FILE_NAME]
+    (secret,) = quadlet("Container")["Secret"]
+    assert secret == f"{config.SECRET_FILE_NAME},type=mount,uid=10001,gid=10001,mode=0400"
+
+
+def test_the_image_says_what_it_is():
+    _, final = stages()
+    labels = dict(pair.split("=", 1) for pair in shlex.split(only(final, "LABEL")))
+
+    wanted = {"title", "description", "licenses", "version", "revision", "base.name"}
+    assert {f"org.opencontainers.image.{name}" for name in wanted} == set(labels)
+    (version,) = (i.rest.partition("=")[2] for i in final if i.rest.startswith("VERSION="))
+    assert version == signerd.__version__
+
+
+# Compose, and Podman
+
+
+def compose() -> dict[str, Any]:
+    document = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text(encoding="utf-8"))
+    service: dict[str, Any] = document["services"]["signerd"]
+    assert set(service["secrets"]) == set(document["secrets"])
+    return service
+
+
+def quadlet(section: str) -> dict[str, list[str]]:
+    settings: dict[str, list[str]] = {}
+    current = ""
+    for line in (ROOT / "deploy" / "signerd.container").read_text(encoding="utf-8").splitlines():
+        if line.startswith("["):
+            current = line.strip("[]")
+        elif line and not line.startswith("#"):
+            key, separator, value = line.partition("=")
+            assert separator, line
+            if current == section:
+                settings.setdefault(key, []).append(value)
+    return settings
+
+
+def test_compose_runs_it_without_privileges_and_with_a_root_that_is_read_only():
+    service = compose()
+
+    assert service["command"] == json.loads(only(stages()[1], "CMD"))
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert (service["ulimits"]["core"], service["ulimits"]["memlock"]) == (0, -1)
+    assert service["mem_limit"] == service["memswap_limit"]  # no swap beyond it
+    assert not {"privileged", "ports", "cap_add", "network_mode", "pid"} & set(service)
+    (tmpfs,) = service["tmpfs"]
+    assert tmpfs.partition(":")[0] == variables(stages()[1])["RUNTIME_DIRECTORY"]
+    assert service["volumes"] == [f"signerd:{only(stages()[1], 'VOLUME')}"]
+    assert int(service["stop_grace_period"].removesuffix("s")) >= 10  # signerd promises 5
+
+
+def test_the_quadlet_runs_it_without_privileges_and_with_a_root_that_is_read_only():
+    container, service = quadlet("Container"), quadlet("Service")
+
+    assert (container["ReadOnly"], container["DropCapability"]) == (["true"], ["all"])
+    assert (container["NoNewPrivileges"], container["Notify"]) == (["true"], ["true"])
+    assert not {"PublishPort", "AddCapability", "Network", "SecurityLabelDisable"} & set(container)
+    assert container["Tmpfs"][0].partition(":")[0] == variables(stages()[1])["RUNTIME_DIRECTORY"]
+    assert container["Volume"] == [f"signerd:{only(stages()[1], 'VOLUME')}"]
+    unit = (ROOT / "systemd" / "signerd.service").read_text(encoding="utf-8")
+    (codes,) = re.findall(r"^RestartPreventExitStatus=(.*) 243$", unit, re.MULTILINE)
+    assert service["RestartPreventExitStatus"] == [codes]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.skipif(os.geteuid() != 0, reason="an image is built by root")
+@pytest.mark.skipif("CI" not in os.environ, reason="takes a minute or more; CI builds it, and CI=1 does")
+def test_the_image_that_the_dockerfile_makes_runs_as_an_engine_would_run_it(tmp_path):
+    """The Dockerfile's own steps, as they are, above this machine's files in the place of the base image."""
+    commands = [["--version"], ["inspect", "identity", "--json", "--network", "regtest"], ["run"]]
+    if "config" in COMMANDS:
+        commands.append(["config", "check"])
+    secret = mnemonic.node_secret(mnemonic.check(WORDS)).expose()
+    done = subprocess.run(
+        ["unshare", "--mount", "--ipc", sys.executable, "-m", "helpers.image", tmp_path, json.dumps(commands),
+         secret.hex()],
+        env=os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    version, identity, run, *checked = json.loads(done.stdout)
+    assert version["out"] == f"signerd {signerd.__version__}\n", version
+    assert json.loads(identity["out"])["node_id"] == NODE_ID.hex(), identity
+    assert run["code"] == ExitCode.NO_PERMISSION
+    assert "signerd register" in run["err"]
+    assert [each["code"] for each in checked] == [0] * len(checked), checked

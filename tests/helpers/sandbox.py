@@ -144,17 +144,39 @@ def expect_users() -> Callable[[], None]:
     return move
 
 
-def become_nobody() -> None:
+def become(user: int) -> None:
     """DynamicUser=, CapabilityBoundingSet=, AmbientCapabilities=."""
     os.setgroups([])
     for capability in range(int(LAST_CAPABILITY) + 1):
         prctl(PR_CAPBSET_DROP, capability)
-    os.setresgid(UNPRIVILEGED, UNPRIVILEGED, UNPRIVILEGED)
-    os.setresuid(UNPRIVILEGED, UNPRIVILEGED, UNPRIVILEGED)
+    os.setresgid(user, user, user)
+    os.setresuid(user, user, user)
     prctl(PR_CAP_AMBIENT, 4)
 
 
 LAST_CAPABILITY = Path("/proc/sys/kernel/cap_last_cap").read_text(encoding="ascii")
+
+
+def enter(root: Path, *, user: int, volume: str, secret: bytes) -> None:
+    """As a container engine does: a root that is read-only, a volume, the secret as a file, no privileges."""
+    checked(LIBC.unshare(CLONE_NEWNS), "unshare")
+    mount("none", "/", flags=MS_REC | MS_PRIVATE)
+    (root / "run/secrets").mkdir(exist_ok=True)
+    mount("tmpfs", root / "run/secrets", "tmpfs", data="mode=0755")
+    if secret:
+        (root / "run/secrets/hsm_secret").write_bytes(secret)
+        (root / "run/secrets/hsm_secret").chmod(0o400)
+        os.chown(root / "run/secrets/hsm_secret", user, user)
+    mount(str(root / volume.lstrip("/")), root / volume.lstrip("/"), flags=MS_BIND)
+    mount("tmpfs", root / "run/signerd", "tmpfs", data=f"mode=0700,uid={user},gid={user}")
+    mount("tmpfs", root / "tmp", "tmpfs", data="mode=1777")
+    set_read_only(str(root), recursive=True, on=True)
+    for path in (volume, "/run/signerd", "/tmp"):
+        set_read_only(str(root / path.lstrip("/")), recursive=False, on=False)
+    os.chroot(root)
+    os.chdir("/")
+    become(user)
+    prctl(PR_SET_NO_NEW_PRIVS, 1)
 
 
 # What we may ask of the kernel
@@ -300,7 +322,7 @@ def main() -> None:
     os.umask(0o077)
     os.chdir("/")
     move_among_private_users()
-    become_nobody()
+    become(UNPRIVILEGED)
     prctl(PR_SET_NO_NEW_PRIVS, 1)
     prctl(PR_SET_MDWE, 1)
     install_filters(settings, allowed)
