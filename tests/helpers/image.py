@@ -1,11 +1,11 @@
 """Build the image without a container engine, and run commands in it: this machine is its base.
 
 As root, in a mount namespace of its own: `unshare --mount --ipc python -m helpers.image DIRECTORY COMMANDS
-SECRET`, the commands as a JSON list of lists of arguments, the secret in hexadecimal. Each stage is an overlay
-above this machine's files, in which the stage's own RUN and COPY are executed as they are. Commands run as an
-engine would run them: the entry point, the image's environment and nothing else, its user without capabilities,
-a root that is read-only, but for the volume and a tmpfs for the socket. Prints a JSON list with code, stdout and
-stderr of each.
+SECRET`, the commands as a JSON list of lists of arguments, the secret in hexadecimal. Each stage is an
+overlay above this machine's files, in which the stage's own RUN and COPY are executed as they are. Commands
+run as an engine would run them: the entry point, the image's environment and nothing else, its user without
+capabilities, a root that is read-only, but for the volume and a tmpfs for the socket. Prints a JSON list with
+code, stdout and stderr of each.
 
 What an engine adds and this does not: the base image itself, layers, a network and processes of its own.
 """
