@@ -12,6 +12,7 @@ from signerd.observe.bus import Bus
 
 WARN_DAYS = 30
 _DAY = 86400
+_HOUR = 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +24,14 @@ class ExpiryWatch:
     bus: Bus
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Until cancelled. Days are those of the calendar, also for a machine that sleeps most of them."""
+        looked: int | None = None
         while True:
-            self.look()
-            await asyncio.sleep(_DAY)
+            now = self.clock.now()
+            if looked is None or abs(now - looked) >= _DAY:
+                self.look()
+                looked = now
+            await asyncio.sleep(_HOUR)
 
     def look(self) -> None:
         """One look at the clock."""

@@ -52,7 +52,10 @@ class NodePath:
         reach = self._reach_of(uri)
         if reach is not None and isinstance(problem, Unavailable) and problem.code in _NO_CONNECTION:
             evidence.append(reach.back())
-        return await first_of(*evidence, seconds=seconds)
+        came = await first_of(*evidence, seconds=seconds)
+        # It counts once: the next attempt may fail as the last one did.
+        self._renewed.clear()
+        return came
 
     def _reach_of(self, uri: str) -> Reach | None:
         if uri != self._uri:

@@ -48,11 +48,9 @@ class PathWatch:
     async def _watch_return(self) -> None:
         while True:
             await self.link.missing()
-            await first_of(self._return(), self.link.recovered())
-
-    async def _return(self) -> None:
-        await self.reach.back()
-        await self.link.come_back(works=self.link.client.connected)
+            await first_of(self.reach.back(), self.link.recovered())
+            if self.link.is_missing:
+                await self.link.come_back(works=self.link.client.connected)
 
     async def _watch_surroundings(self) -> None:
         await self.probe.locate()

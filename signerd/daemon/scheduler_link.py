@@ -90,6 +90,11 @@ class SchedulerLink:
         """Wait until MaybeUpgrade has completed on the connection in use."""
         await self._upgraded.wait()
 
+    @property
+    def is_missing(self) -> bool:
+        """Whether the scheduler is not heard of."""
+        return self._missing.is_set()
+
     async def missing(self) -> None:
         """Wait until the scheduler is not heard of: not yet, or not any more."""
         await self._missing.wait()
