@@ -99,4 +99,5 @@ class SchedulerStream:
                     device=approval.device_name,
                     rule=outcome.rule,
                     reason=outcome.reason,
+                    hint=outcome.hint,
                 )

@@ -202,6 +202,7 @@ class PairingRefused(Event):
     device: str
     rule: str
     reason: str
+    hint: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from helpers.greenlight import asynchronous
@@ -111,15 +112,31 @@ async def test_a_scheduler_that_takes_connections_and_fails_calls_gets_its_pause
 @pytest.mark.skipif(os.geteuid() != 0 or shutil.which("ip") is None, reason="needs root, and iproute2")
 def test_a_link_that_goes_down_and_up_is_noticed_and_the_node_served_within_seconds(tmp_path):
     """A real one. No connection is ended by it, so nothing but our addresses tells of it."""
-    done = subprocess.run(
-        ["unshare", "--net", sys.executable, "-m", "helpers.link_down", tmp_path],
-        env=environment(tmp_path, PYTHONPATH=f"{REPOSITORY}:{REPOSITORY / 'tests'}"),
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
-    if "unshare failed" in done.stderr:
-        pytest.skip("this machine does not let us make a network")
+    done = apart("--net", "helpers.link_down", tmp_path)
 
     assert done.returncode == 0, done.stderr
     seen = json.loads(done.stdout)
     assert (seen["answered"], seen["addresses"], seen["code"]) == (9, "203.0.113.9", 0)
     assert seen["seconds"] < PROMISED_SECONDS
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_a_name_service_that_comes_back_is_noticed_within_seconds(tmp_path):
+    """A real one: no name can be looked up, and then ours can."""
+    done = apart("--mount", "helpers.name_outage", tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < PROMISED_SECONDS
+
+
+def apart(namespace: str, module: str, directory: Path) -> subprocess.CompletedProcess[str]:
+    """Run a module of ours in a namespace of its own."""
+    done = subprocess.run(
+        ["unshare", namespace, sys.executable, "-m", module, directory],
+        env=environment(directory, PYTHONPATH=f"{REPOSITORY}:{REPOSITORY / 'tests'}"),
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    if "unshare failed" in done.stderr:
+        pytest.skip("this machine does not let us make a namespace")
+    return done
