@@ -29,7 +29,7 @@ FAR = ("192.0.2.1", "2001:db8::1")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PathWatch:
-    """Two loops: probes while the scheduler is missing, a look around once a second."""
+    """Two loops: probes, rarely while all is well and often while it is not; a look around once a second."""
 
     link: SchedulerLink
     node_id: NodeId
@@ -47,9 +47,16 @@ class PathWatch:
 
     async def _watch_return(self) -> None:
         while True:
-            await self.link.missing()
-            await first_of(self.reach.back(), self.link.recovered())
-            if self.link.is_missing:
+            returns = self.reach.returns
+            # Also while all is well: a network that loses everything, with no change on this machine, ends no
+            # connection. A new wait probes soon, an old one rarely.
+            other = self.link.recovered() if self.link.is_missing else self.link.missing()
+            await first_of(self.reach.back(), other)
+            if self.reach.returns == returns:
+                continue
+            if self.reach.was_silent:
+                await self.renew()
+            else:
                 await self.link.come_back(works=self.link.client.connected)
 
     async def _watch_surroundings(self) -> None:

@@ -11,11 +11,12 @@ import random
 from collections.abc import Awaitable, Callable
 
 from signerd.daemon.clock import Clock
+from signerd.greenlight.reachability import Found
 
 FIRST_SECONDS = (0.0, 0.5)
 LEAST_SECONDS = 2.0
 AWAY_SECONDS = (2.0, 3.0)
-THERE_SECONDS = (10.0, 15.0)
+THERE_SECONDS = (15.0, 20.0)
 """When the first probe of a wait is made, and how long after the last one: at least, while the endpoint is
 out of reach, and while it is not."""
 
@@ -23,10 +24,14 @@ out of reach, and while it is not."""
 class Reach:
     """What the probes of one endpoint have shown so far."""
 
-    def __init__(self, probe: Callable[[], Awaitable[bool]], clock: Clock) -> None:
+    def __init__(self, probe: Callable[[], Awaitable[Found]], clock: Clock) -> None:
         self._probe = probe
         self._clock = clock
-        self._away = False
+        self._away: set[Found] = set()
+        self.returns = 0
+        """How often it has come back."""
+        self.was_silent = False
+        """Whether, before it came back last, the network was away, and not only who listens there."""
         self._last = float("-inf")
 
     async def back(self) -> None:
@@ -36,9 +41,13 @@ class Reach:
             await asyncio.sleep(pause)
             # A wait that is given up in the middle of a probe has made one.
             self._last = self._clock.monotonic()
-            was_away = self._away
-            self._away = not await self._probe()
-            if was_away and not self._away:
+            found = await self._probe()
+            if found is not Found.THERE:
+                self._away.add(found)
+            elif self._away:
+                self.was_silent = Found.SILENT in self._away
+                self.returns += 1
+                self._away.clear()
                 return
             pause = self._still(_among(AWAY_SECONDS if self._away else THERE_SECONDS))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import enum
 import socket
 
 from signerd.greenlight import resolver
@@ -17,6 +18,14 @@ MOST_LOOKUPS = 4
 """A resolver that hangs for its own ten seconds and more may not collect threads without end."""
 
 
+class Found(enum.Enum):
+    """What a probe met: somebody, a machine on which nobody listens, or nothing at all."""
+
+    THERE = "there"
+    REFUSED = "refused"
+    SILENT = "silent"
+
+
 class Probe:
     """Asks one endpoint, again and again. `address` is where it was found last."""
 
@@ -25,12 +34,12 @@ class Probe:
         self._lookups: set[asyncio.Task[list[str]]] = set()
         self.address: str | None = None
 
-    async def __call__(self, seconds: float = PROBE_SECONDS) -> bool:
+    async def __call__(self, seconds: float = PROBE_SECONDS) -> Found:
         """Whether it accepts a connection within `seconds`; its name is looked up each time."""
         with contextlib.suppress(OSError):
             async with asyncio.timeout(seconds):
-                return await _any_connects(await self._look_up(), self._endpoint.port)
-        return False
+                return await _best(await self._look_up(), self._endpoint.port)
+        return Found.SILENT
 
     async def locate(self, seconds: float = PROBE_SECONDS) -> None:
         """Look its address up, if that can be done within `seconds`, and send it nothing."""
@@ -55,26 +64,31 @@ class Probe:
             task.exception()  # it was told to whoever waited for it, if anybody still did
 
 
-async def _any_connects(addresses: list[str], port: int) -> bool:
+async def _best(addresses: list[str], port: int) -> Found:
+    met = Found.SILENT
     attempts = [asyncio.create_task(_connects(address, port)) for address in addresses]
     try:
         for attempt in asyncio.as_completed(attempts):
-            if await attempt:
-                return True
-        return False
+            if (found := await attempt) is Found.THERE:
+                return found
+            if found is Found.REFUSED:
+                met = found
     finally:
         for task in attempts:
             task.cancel()
+    return met
 
 
-async def _connects(address: str, port: int) -> bool:
+async def _connects(address: str, port: int) -> Found:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as probe:
             await asyncio.get_running_loop().sock_connect(probe, (address, port))
+    except ConnectionRefusedError:
+        return Found.REFUSED
     except OSError:
-        return False
-    return True
+        return Found.SILENT
+    return Found.THERE
 
 
 def source_address(towards: str) -> str | None:

@@ -14,6 +14,7 @@ from signerd.daemon.node_path import NodePath
 from signerd.daemon.reach import Reach
 from signerd.daemon.scheduler_link import SchedulerLink
 from signerd.errors import ProtocolViolation, RemoteError, Unavailable
+from signerd.greenlight.reachability import Found
 from signerd.greenlight.scheduler import SchedulerClient
 
 AWAY = Unavailable("cannot connect", code="UNAVAILABLE")
@@ -35,9 +36,9 @@ class Node:
         self.probes = 0
         self.closed = 0
 
-    async def probe(self) -> bool:
+    async def probe(self) -> Found:
         self.probes += 1
-        return self.there
+        return Found.THERE if self.there else Found.REFUSED
 
     async def close(self) -> None:
         self.closed += 1

@@ -13,7 +13,9 @@ from signerd.daemon import reach as reaches
 from signerd.daemon.clock import SystemClock
 from signerd.daemon.reach import Reach
 from signerd.greenlight.endpoint import Endpoint
-from signerd.greenlight.reachability import Probe
+from signerd.greenlight.reachability import Found, Probe
+
+THERE, REFUSED, SILENT = Found.THERE, Found.REFUSED, Found.SILENT
 
 
 @pytest.fixture(autouse=True)
@@ -27,11 +29,11 @@ def _hasty(monkeypatch):
 class Answers:
     """A probe that answers as told, and goes on with the last answer."""
 
-    def __init__(self, *answers: bool) -> None:
+    def __init__(self, *answers: Found) -> None:
         self.left = list(answers)
         self.asked: list[float] = []
 
-    async def __call__(self) -> bool:
+    async def __call__(self) -> Found:
         self.asked.append(asyncio.get_running_loop().time())
         return self.left.pop(0) if len(self.left) > 1 else self.left[0]
 
@@ -46,21 +48,33 @@ async def ends(awaitable, seconds: float) -> bool:
 
 @asynchronous
 async def test_what_was_away_and_is_there_is_back():
-    answers = Answers(False, False, True)
-    await Reach(answers, SystemClock()).back()
+    answers = Answers(REFUSED, SILENT, THERE)
+    reach = Reach(answers, SystemClock())
+    await reach.back()
     assert len(answers.asked) == 3
+    assert reach.was_silent
+
+
+@asynchronous
+async def test_a_server_that_was_restarted_is_told_from_a_network_that_was_away():
+    answers = Answers(SILENT, THERE, REFUSED, THERE)
+    reach = Reach(answers, SystemClock())
+    await reach.back()
+    assert (reach.returns, reach.was_silent) == (1, True)
+    await reach.back()
+    assert (reach.returns, reach.was_silent) == (2, False)
 
 
 @asynchronous
 async def test_what_is_there_all_the_time_is_not_back_and_is_asked_rarely():
-    answers = Answers(True)
+    answers = Answers(THERE)
     assert not await ends(Reach(answers, SystemClock()).back(), 0.5)
     assert 2 <= len(answers.asked) <= 4
 
 
 @asynchronous
 async def test_what_stays_away_is_asked_at_a_distance():
-    answers = Answers(False)
+    answers = Answers(SILENT)
     assert not await ends(Reach(answers, SystemClock()).back(), 0.5)
     distances = [b - a for a, b in zip(answers.asked, answers.asked[1:], strict=False)]
     assert len(distances) >= 5
@@ -69,7 +83,7 @@ async def test_what_stays_away_is_asked_at_a_distance():
 
 @asynchronous
 async def test_an_absence_that_one_wait_has_seen_counts_in_the_next():
-    answers = Answers(False, True)
+    answers = Answers(REFUSED, THERE)
     reach = Reach(answers, SystemClock())
     assert not await ends(reach.back(), 0.015)
     await reach.back()
@@ -78,7 +92,7 @@ async def test_an_absence_that_one_wait_has_seen_counts_in_the_next():
 
 @asynchronous
 async def test_waits_in_a_row_probe_no_more_often_than_one():
-    answers = Answers(False)
+    answers = Answers(SILENT)
     reach = Reach(answers, SystemClock())
     for _ in range(50):
         await ends(reach.back(), 0.01)
@@ -92,9 +106,9 @@ async def test_a_port_is_out_of_reach_until_somebody_listens():
         listening.bind(("127.0.0.1", 0))
         port = listening.getsockname()[1]
         probe = Probe(Endpoint("127.0.0.1", port))
-        assert not await probe()
+        assert await probe() is REFUSED
         listening.listen()
-        assert await probe()
+        assert await probe() is THERE
         assert probe.address == "127.0.0.1"
 
 
@@ -110,12 +124,12 @@ async def test_a_host_with_several_addresses_is_in_reach_by_any_of_them(monkeypa
             return [(0, 0, 0, "", (address, port)) for address in ("127.0.0.77", "::1", "127.0.0.1")]
 
         monkeypatch.setattr(socket, "getaddrinfo", look_up)
-        assert await Probe(Endpoint("several.test", port))()
+        assert await Probe(Endpoint("several.test", port))() is THERE
 
 
 @asynchronous
 async def test_a_name_that_nobody_knows_is_out_of_reach():
-    assert not await Probe(Endpoint("nobody.invalid", 443))()
+    assert await Probe(Endpoint("nobody.invalid", 443))() is SILENT
 
 
 @asynchronous
@@ -133,7 +147,7 @@ async def test_a_resolver_that_hangs_collects_no_threads(monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", hang)
     probe = Probe(Endpoint("slow.test", 1))
     for _ in range(10):
-        assert not await probe(0.02)
+        assert await probe(0.02) is SILENT
     hangs.set()
     for thread in begun:
         await asyncio.to_thread(thread.join)

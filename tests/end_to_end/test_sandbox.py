@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from contextlib import asynccontextmanager
@@ -16,6 +18,7 @@ from helpers.greenlight import asynchronous
 from helpers.sandbox import UNPRIVILEGED
 from helpers.world import NODE_ID, PATIENCE, REPOSITORY, WORDS, Daemon, Done, environment, world
 
+from signerd.cli.main import COMMANDS
 from signerd.core.keys import mnemonic
 
 UNIT = REPOSITORY / "systemd" / "signerd.service"
@@ -69,10 +72,22 @@ class Service:
                 copy.chmod(0o644)
                 value = str(copy)  # noqa: PLW2901
             self._env[name] = value
+        self.notified = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        self.notified.bind(str(configuration / "notify"))
+        self._env |= {"NOTIFY_SOCKET": str(configuration / "notify"), "WATCHDOG_USEC": "60000000"}
         for path in (self.state, self._runtime, credentials, credentials / "hsm_secret"):
             os.chown(path, UNPRIVILEGED, UNPRIVILEGED)
+        os.chown(configuration / "notify", UNPRIVILEGED, UNPRIVILEGED)
         self._writable = [self.state, self._runtime]
         self._readable += [configuration, credentials]
+
+    def told(self) -> list[str]:
+        """What it said to systemd until now."""
+        lines: list[str] = []
+        with contextlib.suppress(BlockingIOError), self.notified:
+            while True:
+                lines += self.notified.recv(65536).decode().splitlines()
+        return lines
 
     async def start(self, *command: str) -> asyncio.subprocess.Process:
         """The command behind the walls; what builds them is the same process, until it is the command."""
@@ -129,6 +144,8 @@ async def test_the_daemon_lives_and_signs_behind_the_walls_of_its_unit(tmp_path)
             ).split()
         ), probed.out
 
+        if "config" in COMMANDS:
+            assert (await service.run("-m", "signerd", "config", "check")).code == 0
         registered = await service.run("-m", "signerd", "register")
         assert registered.code == 0, registered.err
         async with service.daemon() as daemon:
@@ -138,9 +155,13 @@ async def test_the_daemon_lives_and_signs_behind_the_walls_of_its_unit(tmp_path)
             approved = await w.greenlight.node(NODE_ID).approvals.approve(approval_by(service.state))
             assert approved is not None
             await daemon.said("pairing-approved")
+            if "health" in COMMANDS:
+                assert (await service.run("-m", "signerd", "health")).code == 0
             code, seconds = await daemon.stop()
         assert code == 0, daemon.text
         assert seconds < 5
+        if "health" in COMMANDS:
+            assert {"READY=1", "STOPPING=1"} <= set(service.told())
         kept = {path.name: path.stat() for path in service.state.iterdir()}
         assert {"signerd.db", "credentials.gfs"} <= set(kept)
         assert all((found.st_uid, found.st_mode & 0o077) == (UNPRIVILEGED, 0) for found in kept.values())

@@ -1,6 +1,7 @@
 """A name that nobody can look up, and then everybody can, in a mount namespace of its own.
 
-To be run with `unshare --mount`. Prints how many seconds after the name service's return the endpoint was found to be back.
+To be run with `unshare --mount`. Prints how many seconds after the name service's return the endpoint was
+found to be back.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 from signerd.daemon.clock import SystemClock
 from signerd.daemon.reach import Reach
 from signerd.greenlight.endpoint import Endpoint
-from signerd.greenlight.reachability import Probe
+from signerd.greenlight.reachability import Found, Probe
 
 
 class Watched(Probe):
@@ -25,7 +26,7 @@ class Watched(Probe):
         super().__init__(endpoint)
         self.made = asyncio.Event()
 
-    async def __call__(self, seconds: float = 2.0) -> bool:
+    async def __call__(self, seconds: float = 2.0) -> Found:
         found = await super().__call__(seconds)
         self.made.set()
         return found
