@@ -1,7 +1,8 @@
-# signerd as a sidecar: one process, no shell needed, no secret inside. docs/operations.md says how to run it.
+# signerd as a sidecar: one process, no shell needed, no secret inside. docs/containers.md says how to run it.
 #
 # For a build that can be repeated, pin the base by digest:
 #   docker build --build-arg PYTHON_IMAGE=python:3.13-slim@sha256:… --tag signerd .
+# VERSION and REVISION are for the labels alone.
 ARG PYTHON_IMAGE=python:3.13-slim
 
 FROM ${PYTHON_IMAGE} AS build
@@ -21,20 +22,31 @@ RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --no-index --wheel-d
     && /opt/signerd/bin/pip uninstall --yes pip
 
 FROM ${PYTHON_IMAGE}
+ARG PYTHON_IMAGE
+ARG VERSION=0.1.0
+ARG REVISION=unknown
 LABEL org.opencontainers.image.title="signerd" \
       org.opencontainers.image.description="Signer of a hosted Core Lightning node" \
-      org.opencontainers.image.licenses="MIT"
+      org.opencontainers.image.licenses="MIT" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.base.name="${PYTHON_IMAGE}"
 COPY --from=build /opt/signerd /opt/signerd
-# A number, so that Kubernetes' runAsNonRoot can see that it is not root; the directory for what has to last.
-RUN install --directory --mode=0700 --owner=10001 --group=10001 /var/lib/signerd
+# A number, so that Kubernetes' runAsNonRoot can see that it is not root; a directory for what has to last, and one
+# for the control socket, over which a tmpfs goes where the root is read-only.
+RUN install --directory --mode=0700 --owner=10001 --group=10001 /var/lib/signerd /run/signerd
 ENV PATH=/opt/signerd/bin:$PATH \
     HOME=/var/lib/signerd \
     SIGNERD_DATA_DIR=/var/lib/signerd \
     CONFIGURATION_DIRECTORY=/etc/signerd \
+    RUNTIME_DIRECTORY=/run/signerd \
+    CREDENTIALS_DIRECTORY=/run/secrets \
     PYTHONDONTWRITEBYTECODE=1
 USER 10001:10001
 WORKDIR /var/lib/signerd
 VOLUME /var/lib/signerd
 STOPSIGNAL SIGTERM
+# Ready means: what the node asks now would be answered now. A start opens a sealed secret, which takes a while.
+HEALTHCHECK --interval=30s --timeout=10s --start-period=60s --retries=3 CMD ["signerd", "health"]
 ENTRYPOINT ["signerd"]
 CMD ["run"]

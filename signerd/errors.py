@@ -11,7 +11,7 @@ SignerdError
 ├── MalformedMessage     the other side sent bytes we cannot read              exit 65
 ├── Refused              we understood, and we will not (carries a rule)       exit 77
 ├── OutputError          a file could not be written; nothing was lost         exit 73 or 74
-├── StateError           stop: the store cannot be trusted                     exit 74
+├── StateError           the store cannot be used now                          exit 74
 │   └── StateLost        it is gone, an older copy or another node's           exit 65
 ├── AlreadyRunning       another signerd owns this data directory              exit 75
 ├── Interrupted          the user said no, or pressed Ctrl-C                   exit 130

@@ -1,280 +1,35 @@
-"""The systemd unit and the container, as far as they can be judged where neither runs."""
+"""The container and the pinned packages, as far as they can be judged where no engine runs."""
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 import tomllib
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
-from helpers.world import NODE_ID, WORDS, environment
+import yaml
+from helpers import dockerfile
+from helpers.dockerfile import only, stages, variables
+from helpers.world import NODE_ID, WORDS
 
+import signerd
 from signerd import config
 from signerd.cli.main import COMMANDS, cli
 from signerd.core.keys import mnemonic
 from signerd.errors import ExitCode
 
 ROOT = Path(__file__).resolve().parent.parent
-UNIT = ROOT / "systemd" / "signerd.service"
-MISSING_CREDENTIAL = 243  # systemd.exec(5), EXIT_CREDENTIALS
-
-
-def unit(section: str) -> dict[str, list[str]]:
-    """The settings of one section of the unit, each with its values in order."""
-    settings: dict[str, list[str]] = {}
-    current = ""
-    for line in UNIT.read_text(encoding="utf-8").splitlines():
-        if line.startswith("["):
-            current = line.strip("[]")
-        elif line and not line.startswith("#") and current == section:
-            key, _, value = line.partition("=")
-            settings.setdefault(key, []).append(value)
-    return settings
-
-
-SERVICE = unit("Service")
-
-
-def one(key: str) -> str:
-    (value,) = SERVICE[key]
-    return value
-
-
-# systemd
-
-
-def test_service_starts_a_command_that_there_is():
-    program, command = shlex.split(one("ExecStart"))
-
-    assert program == "/opt/signerd/bin/signerd"
-    assert command in COMMANDS
-    assert one("Type") == "exec"
-
-
-def test_service_has_a_user_and_a_private_directory_of_its_own():
-    assert (one("DynamicUser"), one("User")) == ("yes", "signerd")
-    assert (one("StateDirectory"), one("StateDirectoryMode")) == ("signerd", "0700")
-    assert one("ConfigurationDirectory") == "signerd"
-    assert one("UMask") == "0077"
-
-
-def test_service_hands_over_the_secret_under_the_name_that_signerd_looks_for():
-    name, _, path = one("LoadCredential").partition(":")
-
-    assert (name, path) == (config.SECRET_FILE_NAME, "/etc/signerd/hsm_secret")
-    assert "Environment" not in SERVICE
-
-
-@pytest.mark.parametrize("mode", [0o400, 0o440])
-def test_signerd_finds_everything_in_the_environment_that_systemd_makes(tmp_path, mode):
-    """0440 is how a credential looks when systemd lets a user read it by an access list."""
-    credentials, state = tmp_path / "credentials", tmp_path / "state"
-    for directory in (credentials, state):
-        directory.mkdir(mode=0o700)
-    secret = credentials / "hsm_secret"
-    secret.write_bytes(mnemonic.node_secret(mnemonic.check(WORDS)).expose())
-    secret.chmod(mode)
-    (tmp_path / "config.toml").write_text('network = "regtest"\n')
-    env = environment(
-        tmp_path,
-        STATE_DIRECTORY=str(state),
-        CONFIGURATION_DIRECTORY=str(tmp_path),
-        CREDENTIALS_DIRECTORY=str(credentials),
-    )
-    del env["HOME"]
-
-    done = subprocess.run(
-        [sys.executable, "-m", "signerd", "inspect", "identity", "--json"],
-        env=env, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-
-    assert done.returncode == 0, done.stderr
-    shown = json.loads(done.stdout)
-    assert (shown["node_id"], shown["network"]) == (NODE_ID.hex(), "regtest")
-
-
-def test_service_restarts_but_where_a_restart_mends_nothing():
-    prevented = {int(code) for code in one("RestartPreventExitStatus").split()}
-
-    assert one("Restart") == "always"
-    assert prevented == {64, 65, 66, 73, 76, 77, 78, MISSING_CREDENTIAL}
-    assert prevented - {MISSING_CREDENTIAL} <= set(ExitCode)
-    # These pass: the disk is full, another signerd still runs, nobody answers, a bug.
-    passing = {ExitCode.OK, ExitCode.IO, ExitCode.TRY_LATER, ExitCode.UNAVAILABLE, ExitCode.INTERNAL}
-    assert not prevented & passing
-    assert unit("Unit")["StartLimitIntervalSec"] == ["0"]
-
-
-def test_operations_say_the_same_about_restarts():
-    text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
-    table = re.findall(r"^\| (\d+) \|.*\| ([^|]*) \|$", text.partition("\n## Exit codes\n")[2], re.MULTILINE)
-    hopeless = {int(code) for code, helps in table if helps == "no"}
-    prevented = {int(code) for code in one("RestartPreventExitStatus").split()}
-
-    # `run` never leaves with 76 or 64 on its own, and a restart would not mend them either.
-    assert hopeless <= prevented
-    assert prevented - hopeless == {76, MISSING_CREDENTIAL}
-
-
-def test_service_is_given_time_to_end():
-    assert int(one("TimeoutStopSec").removesuffix("s")) >= 10  # signerd promises 5
-
-
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [
-        ("LimitCORE", "0"),
-        ("LimitMEMLOCK", "infinity"),
-        ("MemorySwapMax", "0"),
-        ("CapabilityBoundingSet", ""),
-        ("AmbientCapabilities", ""),
-        ("NoNewPrivileges", "yes"),
-        ("SystemCallArchitectures", "native"),
-        ("MemoryDenyWriteExecute", "yes"),
-        ("LockPersonality", "yes"),
-        ("RestrictRealtime", "yes"),
-        ("RestrictSUIDSGID", "yes"),
-        ("RestrictNamespaces", "yes"),
-        ("PrivateDevices", "yes"),
-        ("PrivateTmp", "yes"),
-        ("PrivateUsers", "yes"),
-        ("PrivateIPC", "yes"),
-        ("PrivateMounts", "yes"),
-        ("ProtectSystem", "strict"),
-        ("ProtectHome", "yes"),
-        ("ProtectClock", "yes"),
-        ("ProtectHostname", "yes"),
-        ("ProtectKernelLogs", "yes"),
-        ("ProtectKernelModules", "yes"),
-        ("ProtectKernelTunables", "yes"),
-        ("ProtectControlGroups", "yes"),
-        ("ProtectProc", "invisible"),
-        ("ProcSubset", "pid"),
-        ("RemoveIPC", "yes"),
-        ("KeyringMode", "private"),
-    ],
-)
-def test_service_is_sandboxed(key, value):
-    assert one(key) == value
-
-
-def test_service_reaches_the_network_and_nothing_else():
-    assert one("RestrictAddressFamilies").split() == ["AF_INET", "AF_INET6", "AF_UNIX"]
-    assert "PrivateNetwork" not in SERVICE
-    assert "IPAddressDeny" not in SERVICE
-
-
-def test_service_may_lock_memory_and_limit_itself():
-    """mlockall and prlimit64 are in @system-service, and in neither group that is taken out again."""
-    assert SERVICE["SystemCallFilter"] == ["@system-service", "~@privileged @resources"]
-    assert one("SystemCallErrorNumber") == "EPERM"
-
-
-ANALYZE = shutil.which("systemd-analyze")
-
-
-@pytest.mark.skipif(
-    ANALYZE is None, reason="systemd-analyze is not installed; the settings were checked above"
-)
-def test_systemd_rates_the_exposure_low():
-    done = subprocess.run(
-        [ANALYZE or "", "security", "--offline=true", "--no-pager", str(UNIT)],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    if "unrecognized option" in done.stderr:
-        pytest.skip("this systemd-analyze is too old to judge a file")
-
-    (rating,) = re.findall(r"Overall exposure level for signerd\.service: ([\d.]+)", done.stdout)
-    assert float(rating) <= 1.5
-
-
-@pytest.mark.skipif(
-    ANALYZE is None, reason="systemd-analyze is not installed; the settings were checked above"
-)
-def test_systemd_knows_every_setting(tmp_path):
-    """With the program replaced by one that is there, verification has nothing else to complain of."""
-    copy = tmp_path / "signerd.service"
-    copy.write_text(UNIT.read_text(encoding="utf-8").replace("/opt/signerd/bin/signerd", "/bin/true"))
-    done = subprocess.run(
-        [ANALYZE or "", "verify", "--man=no", str(copy)], capture_output=True, text=True, check=False
-    )
-
-    assert [line for line in (done.stdout + done.stderr).splitlines() if "signerd.service" in line] == []
-
-
-# PR_SET_MDWE and PR_MDWE_REFUSE_EXEC_GAIN, kept over execve(2).
-_DENY_WRITE_EXECUTE = """
-import ctypes, os, sys
-if ctypes.CDLL(None).prctl(65, 1, 0, 0, 0) != 0:
-    sys.exit(99)
-os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
-"""
-
-
-@pytest.mark.slow
-def test_the_whole_story_needs_no_memory_that_is_writable_and_executable(tmp_path):
-    """What MemoryDenyWriteExecute= forbids, as the kernel's own switch for it (Linux 6.3)."""
-    done = subprocess.run(
-        [sys.executable, "-c", _DENY_WRITE_EXECUTE, "-m", "signerd", "demo"],
-        env=environment(tmp_path), capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    if done.returncode == 99:
-        pytest.skip("this kernel has no PR_SET_MDWE")
-
-    assert done.returncode == 0, done.stderr
-    assert "done" in done.stdout
-
-
-# The container
-
-
-@dataclass(frozen=True)
-class Instruction:
-    """One instruction of a Dockerfile."""
-
-    word: str
-    rest: str
-
-
-def dockerfile() -> list[Instruction]:
-    lines = (ROOT / "Dockerfile").read_text(encoding="utf-8").splitlines()
-    text = "\n".join(line for line in lines if not line.startswith("#")).replace("\\\n", " ")
-    return [
-        Instruction(line.split(maxsplit=1)[0], line.split(maxsplit=1)[1])
-        for line in text.splitlines()
-        if line
-    ]
-
-
-def stages() -> list[list[Instruction]]:
-    found: list[list[Instruction]] = []
-    for instruction in dockerfile():
-        if instruction.word == "FROM":
-            found.append([])
-        if found:
-            found[-1].append(instruction)
-    return found
-
-
-def only(stage: list[Instruction], word: str) -> str:
-    (instruction,) = [instruction for instruction in stage if instruction.word == word]
-    return instruction.rest
-
-
-def variables(stage: list[Instruction]) -> dict[str, str]:
-    pairs = [pair for i in stage if i.word == "ENV" for pair in shlex.split(i.rest)]
-    return dict(pair.split("=", 1) for pair in pairs)
 
 
 def test_container_is_built_in_two_stages_on_one_base_that_can_be_pinned():
-    first, *_ = dockerfile()
+    first, *_ = dockerfile.instructions()
     build, final = stages()
 
     assert (first.word, first.rest) == ("ARG", "PYTHON_IMAGE=python:3.13-slim")
@@ -358,7 +113,9 @@ def test_container_does_not_run_as_root():
     owner = re.search(r"--owner=(\d+) --group=(\d+)", only(final, "RUN"))
     assert owner is not None
     assert owner.groups() == (user, group)
-    assert f"user {user}" in (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    assert f"user {user}" in (ROOT / "docs" / "containers.md").read_text(encoding="utf-8")
+    assert compose()["user"] == f"{user}:{group}"
+    assert (quadlet("Container")["User"], quadlet("Container")["Group"]) == ([user], [group])
 
 
 def test_container_keeps_what_has_to_last_in_its_volume():
@@ -383,8 +140,127 @@ def test_container_runs_the_daemon_and_hears_signals():
 
 
 def test_container_holds_no_secret():
-    for instruction in dockerfile():
+    for instruction in dockerfile.instructions():
         if instruction.word in {"ENV", "ARG"}:
             assert not re.search(r"SECRET|PASSWORD|TOKEN|WORDS", instruction.rest), instruction
         assert instruction.word != "ADD"
         assert not re.search(r"hsm_secret|credentials\.gfs", instruction.rest), instruction
+
+
+def test_nothing_that_runs_in_the_container_needs_a_shell():
+    _, final = stages()
+    health = only(final, "HEALTHCHECK")
+    for form in (only(final, "ENTRYPOINT"), only(final, "CMD"), health.partition(" CMD ")[2]):
+        assert json.loads(form)
+    # Nothing is left to be run but at the end: the directories are made while the image is.
+    assert [i.word for i in final].index("RUN") < [i.word for i in final].index("USER")
+
+
+@pytest.mark.xfail("health" not in COMMANDS, reason="there is no `signerd health` yet", strict=True)
+def test_the_health_check_is_a_command_that_there_is():
+    _, final = stages()
+    image = json.loads(only(final, "HEALTHCHECK").partition(" CMD ")[2])
+
+    assert image == ["signerd", "health"]
+    assert compose()["healthcheck"]["test"] == ["CMD", *image]
+    assert json.loads(quadlet("Container")["HealthCmd"][0]) == image
+    assert image[1] in COMMANDS
+
+
+def test_the_container_finds_secrets_where_engines_mount_them():
+    _, final = stages()
+    env = variables(final)
+
+    assert env["CREDENTIALS_DIRECTORY"] == "/run/secrets"
+    assert compose()["secrets"] == [config.SECRET_FILE_NAME]
+    (secret,) = quadlet("Container")["Secret"]
+    assert secret == f"{config.SECRET_FILE_NAME},type=mount,uid=10001,gid=10001,mode=0400"
+
+
+def test_the_image_says_what_it_is():
+    _, final = stages()
+    labels = dict(pair.split("=", 1) for pair in shlex.split(only(final, "LABEL")))
+
+    wanted = {"title", "description", "licenses", "version", "revision", "base.name"}
+    assert {f"org.opencontainers.image.{name}" for name in wanted} == set(labels)
+    (version,) = (i.rest.partition("=")[2] for i in final if i.rest.startswith("VERSION="))
+    assert version == signerd.__version__
+
+
+# Compose, and Podman
+
+
+def compose() -> dict[str, Any]:
+    document = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text(encoding="utf-8"))
+    service: dict[str, Any] = document["services"]["signerd"]
+    assert set(service["secrets"]) == set(document["secrets"])
+    return service
+
+
+def quadlet(section: str) -> dict[str, list[str]]:
+    settings: dict[str, list[str]] = {}
+    current = ""
+    for line in (ROOT / "deploy" / "signerd.container").read_text(encoding="utf-8").splitlines():
+        if line.startswith("["):
+            current = line.strip("[]")
+        elif line and not line.startswith("#"):
+            key, separator, value = line.partition("=")
+            assert separator, line
+            if current == section:
+                settings.setdefault(key, []).append(value)
+    return settings
+
+
+def test_compose_runs_it_without_privileges_and_with_a_root_that_is_read_only():
+    service = compose()
+
+    assert service["command"] == json.loads(only(stages()[1], "CMD"))
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert (service["ulimits"]["core"], service["ulimits"]["memlock"]) == (0, -1)
+    assert service["mem_limit"] == service["memswap_limit"]  # no swap beyond it
+    assert not {"privileged", "ports", "cap_add", "network_mode", "pid"} & set(service)
+    (tmpfs,) = service["tmpfs"]
+    assert tmpfs.partition(":")[0] == variables(stages()[1])["RUNTIME_DIRECTORY"]
+    assert service["volumes"] == [f"signerd:{only(stages()[1], 'VOLUME')}"]
+    assert int(service["stop_grace_period"].removesuffix("s")) >= 10  # signerd promises 5
+
+
+def test_the_quadlet_runs_it_without_privileges_and_with_a_root_that_is_read_only():
+    container, service = quadlet("Container"), quadlet("Service")
+
+    assert (container["ReadOnly"], container["DropCapability"]) == (["true"], ["all"])
+    assert (container["NoNewPrivileges"], container["Notify"]) == (["true"], ["true"])
+    assert not {"PublishPort", "AddCapability", "Network", "SecurityLabelDisable"} & set(container)
+    assert container["Tmpfs"][0].partition(":")[0] == variables(stages()[1])["RUNTIME_DIRECTORY"]
+    assert container["Volume"] == [f"signerd:{only(stages()[1], 'VOLUME')}"]
+    unit = (ROOT / "systemd" / "signerd.service").read_text(encoding="utf-8")
+    (codes,) = re.findall(r"^RestartPreventExitStatus=(.*) 243$", unit, re.MULTILINE)
+    assert service["RestartPreventExitStatus"] == [codes]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.skipif(os.geteuid() != 0, reason="an image is built by root")
+@pytest.mark.skipif("CI" not in os.environ, reason="takes a minute or more; CI builds it, and CI=1 does")
+def test_the_image_that_the_dockerfile_makes_runs_as_an_engine_would_run_it(tmp_path):
+    """The Dockerfile's own steps, as they are, above this machine's files in the place of the base image."""
+    commands = [["--version"], ["inspect", "identity", "--json", "--network", "regtest"], ["run"]]
+    if "config" in COMMANDS:
+        commands.append(["config", "check"])
+    secret = mnemonic.node_secret(mnemonic.check(WORDS)).expose()
+    done = subprocess.run(
+        ["unshare", "--mount", "--ipc", sys.executable, "-m", "helpers.image", tmp_path, json.dumps(commands),
+         secret.hex()],
+        env=os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    version, identity, run, *checked = json.loads(done.stdout)
+    assert version["out"] == f"signerd {signerd.__version__}\n", version
+    assert json.loads(identity["out"])["node_id"] == NODE_ID.hex(), identity
+    assert run["code"] == ExitCode.NO_PERMISSION
+    assert "signerd register" in run["err"]
+    assert [each["code"] for each in checked] == [0] * len(checked), checked

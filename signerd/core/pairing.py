@@ -77,6 +77,7 @@ class PairingRule(enum.StrEnum):
     INBOX_FULL = "pairing-inbox-full"
     OWNER = "pairing-denied-by-owner"
     EXPIRED = "pairing-expired"
+    STORE_FAILING = "pairing-store-failing"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from signerd.daemon.clock import Clock
 from signerd.daemon.recorder import Recorder
+from signerd.daemon.store_health import StoreHealth
 from signerd.store.state_db import StateDb
 from signerd.units import UnixTime
 
@@ -22,18 +23,22 @@ class AuditFlush:
 
     recorder: Recorder
     store: StateDb
+    health: StoreHealth
     clock: Clock
     keep_records: int
     keep_days: int
 
     async def run(self, seconds: float = FLUSH_SECONDS) -> None:
-        """Until cancelled. Raises StateError."""
+        """Until cancelled. Raises StateLost."""
         due = self.clock.monotonic()
         while True:
             await asyncio.sleep(seconds)
-            self.recorder.flush()
-            if self.clock.monotonic() >= due and not self.prune():
-                due = self.clock.monotonic() + PRUNE_EVERY
+            if self.health.reason is not None:
+                continue
+            with self.health.noting():
+                self.recorder.flush()
+                if self.clock.monotonic() >= due and not self.prune():
+                    due = self.clock.monotonic() + PRUNE_EVERY
 
     def prune(self) -> bool:
         """One step of forgetting; whether there may be more to forget. Raises StateError."""

@@ -15,7 +15,10 @@ class Clock(Protocol):
         """Unix seconds."""
 
     def monotonic(self) -> float:
-        """Seconds since some moment; never goes back."""
+        """Seconds since some moment; never goes back, and stands still while the machine sleeps."""
+
+    def boottime(self) -> float:
+        """The same, but goes on while the machine sleeps."""
 
 
 class SystemClock:
@@ -26,3 +29,6 @@ class SystemClock:
 
     def monotonic(self) -> float:
         return time.monotonic()
+
+    def boottime(self) -> float:
+        return time.clock_gettime(time.CLOCK_BOOTTIME)

@@ -13,6 +13,7 @@ from signerd.units import UnixTime
 
 WARN_DAYS = 30
 _DAY = 86400
+_HOUR = 3600
 
 
 def in_use(certificate: DeviceCertificate, now: UnixTime) -> events.CertificateInUse:
@@ -31,10 +32,14 @@ class ExpiryWatch:
     bus: Bus
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Until cancelled. Days are those of the calendar, also for a machine that sleeps most of them."""
+        looked: int | None = None
         while True:
-            self.look()
-            await asyncio.sleep(_DAY)
+            now = self.clock.now()
+            if looked is None or abs(now - looked) >= _DAY:
+                self.look()
+                looked = now
+            await asyncio.sleep(_HOUR)
 
     def look(self) -> None:
         """One look at the clock."""

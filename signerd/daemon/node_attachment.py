@@ -14,6 +14,7 @@ from signerd.core.requests import Refusal, Signed, SigningRequest
 from signerd.core.wire import names
 from signerd.daemon.backoff import Backoff
 from signerd.daemon.clock import Clock
+from signerd.daemon.node_path import NodePath
 from signerd.daemon.pulse import SLACK_SECONDS, Pulse
 from signerd.daemon.scheduler_link import SchedulerLink
 from signerd.daemon.signing_service import SigningService
@@ -53,6 +54,7 @@ class NodeAttachment:
     probe_seconds: float
     answer_seconds: float
     pulse: Pulse
+    path: NodePath
     known: KnownEntries = field(default_factory=KnownEntries)
 
     async def run(self) -> None:
@@ -77,7 +79,7 @@ class NodeAttachment:
     async def _find(self) -> str | None:
         """One poll: the node's URI, or None after a pause."""
         node_id = self.service.signer.keys.node_id
-        started = self.clock.monotonic()
+        started, returns = self.clock.monotonic(), self.link.returns
         self.calls.started()
         try:
             with self.pulse.at_work("the question where the node is", self.poll_seconds + SLACK_SECONDS):
@@ -91,7 +93,7 @@ class NodeAttachment:
                 await asyncio.sleep(self.placement.pause())
                 return None
             self.link.note_failure(error)
-            await self._failed(error)
+            await self._failed(error, returns)
             return None
         self.calls.reset()
         if not info.grpc_uri:
@@ -114,29 +116,37 @@ class NodeAttachment:
             return False
         return True
 
-    async def _failed(self, error: RemoteError) -> None:
+    async def _failed(self, error: RemoteError, returns: int) -> None:
         pause = self.calls.pause()
         self.bus.emit(
             events.SchedulerCallFailed(
                 call="GetNodeInfo", reason=error.message, hint=error.hint, retry_seconds=round(pause, 2)
             )
         )
-        await self.link.pause(pause)
+        if await self.link.pause(pause, returns):
+            self.calls.reset()
 
     async def _session(self, uri: str) -> None:
         self.sessions.started()
-        reason = "the node closed the stream"
+        reason, problem = "the node closed the stream", None
+        returns = self.link.returns
         try:
-            async with self.connect(uri) as node, node.requests(self.known) as requests:
+            async with (
+                self.connect(uri) as node,
+                self.path.used_by(node),
+                node.requests(self.known) as requests,
+            ):
                 self.bus.emit(events.NodeAttached(uri=uri))
                 async with asyncio.TaskGroup() as answers:
                     await self._serve(node, requests, answers)
         except* RemoteError as failures:
             # Even a refusal: the scheduler hands out the address, and must not be able to end us with it.
-            reason = first_error(failures).message
+            problem = first_error(failures)
+            reason = problem.message
         pause = self.sessions.pause()
         self.bus.emit(events.NodeDetached(uri=uri, reason=reason, retry_seconds=round(pause, 2)))
-        await asyncio.sleep(pause)
+        if await self.path.pause(pause, uri=uri, problem=problem, returns=returns):
+            self.sessions.reset()
 
     async def _serve(self, node: NodeClient, requests: HsmRequests, answers: asyncio.TaskGroup) -> None:
         """Decide one request after the other; what was decided travels while the next one is decided."""

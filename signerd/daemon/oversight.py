@@ -20,7 +20,6 @@ from signerd.control.services import ControlService, HealthService
 from signerd.control.values import Reload, ReloadOutcome
 from signerd.core.keys.node import NodeKeys
 from signerd.daemon.clock import Clock
-from signerd.daemon.disk_watch import DiskWatch
 from signerd.daemon.notify import Notifier
 from signerd.daemon.pulse import Pulse
 from signerd.daemon.watchdog import SelfTest, Watchdog
@@ -90,14 +89,13 @@ class Oversight:
         """To be run as the last task of the daemon's: the others have begun when it does."""
         self.notifier.ready()
 
-    def loops(self, store_path: Path) -> dict[str, Coroutine[Any, Any, None]]:
+    def loops(self) -> dict[str, Coroutine[Any, Any, None]]:
         """What it does by itself, to run beside the daemon's own loops."""
         watchdog = Watchdog(
             notifier=self.notifier, pulse=self.pulse, self_test=self._self_test, bus=self._bus
         )
         return {
             "watchdog": watchdog.run(),
-            "disk watch": DiskWatch(store_path, self._bus).run(),
             "state line": self._show(),
         }
 

@@ -90,6 +90,7 @@ class PairingInbox:
                     device=approval.device_name,
                     rule=outcome.rule,
                     reason=outcome.reason,
+                    hint=outcome.hint,
                     **self._told(begun),
                 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
 from signerd.errors import RemoteError, Unavailable
@@ -20,7 +21,12 @@ class SchedulerLink:
         self._upgrade_due = asyncio.Event()
         self._upgraded = asyncio.Event()
         self._recovered = asyncio.Event()
+        self._missing = asyncio.Event()
+        # Who pauses, and whether that ends when the scheduler is heard of.
+        self._pausing: dict[asyncio.Future[None], bool] = {}
+        self._returns = 0
         self._upgrade_due.set()
+        self._missing.set()
 
     @property
     def client(self) -> SchedulerClient:
@@ -64,11 +70,17 @@ class SchedulerLink:
         await self._upgrade_due.wait()
         self._upgrade_due.clear()
 
+    def begin_upgrade(self) -> None:
+        """It is sent now, on the connection in use: whatever was lost until now is made good by it."""
+        self._upgrade_due.clear()
+
     def note_upgraded(self) -> None:
         """MaybeUpgrade was accepted. Wakes the loops that wait for it or for the scheduler's return."""
         if not self._upgrade_due.is_set():
             self._upgraded.set()
         self._recovered.set()
+        self._missing.clear()
+        self._wake(all_of_them=False)
 
     def note_upgrade_failed(self) -> None:
         """It has to be sent again."""
@@ -78,18 +90,66 @@ class SchedulerLink:
         """Wait until MaybeUpgrade has completed on the connection in use."""
         await self._upgraded.wait()
 
-    async def pause(self, seconds: float) -> None:
-        """Wait; where the connection is lost, no longer than until the scheduler is heard of again."""
-        if self._recovered.is_set():
-            await asyncio.sleep(seconds)
-            return
+    @property
+    def is_missing(self) -> bool:
+        """Whether the scheduler is not heard of."""
+        return self._missing.is_set()
+
+    async def missing(self) -> None:
+        """Wait until the scheduler is not heard of: not yet, or not any more."""
+        await self._missing.wait()
+
+    async def recovered(self) -> None:
+        """Wait until the scheduler is heard of again."""
+        await self._recovered.wait()
+
+    @property
+    def returns(self) -> int:
+        """How often the way to the scheduler has come back."""
+        return self._returns
+
+    async def come_back(self, *, works: bool) -> None:
+        """There is evidence that the way to the scheduler is open again: end all pauses.
+
+        Unless the connection `works`, it is made anew: it may be in a pause of its own, or dead.
+        """
+        if not works:
+            await self.replace()
+        self._returns += 1
+        self._wake(all_of_them=True)
+
+    async def returned(self, since: int) -> None:
+        """Wait until the way to the scheduler has come back after `returns` was `since`."""
+        while self._returns == since:
+            await self._woken(by_scheduler=False)
+
+    async def pause(self, seconds: float, since: int | None = None) -> bool:
+        """Wait; where the connection is lost, no longer than until the scheduler is heard of again.
+
+        Nor longer than until the way to it comes back, if it has not since `returns` was `since`: then True.
+        """
+        seen = self._returns if since is None else since
+        if self._returns == seen:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._woken(by_scheduler=not self._recovered.is_set())
+        return self._returns != seen
+
+    async def _woken(self, *, by_scheduler: bool) -> None:
+        woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._pausing[woken] = by_scheduler
         try:
-            async with asyncio.timeout(seconds):
-                await self._recovered.wait()
-        except TimeoutError:
-            return
+            await woken
+        finally:
+            del self._pausing[woken]
+
+    def _wake(self, *, all_of_them: bool) -> None:
+        for woken, by_scheduler in self._pausing.items():
+            if (all_of_them or by_scheduler) and not woken.done():
+                woken.set_result(None)
 
     def _lost(self) -> None:
         self._upgraded.clear()
         self._recovered.clear()
+        self._missing.set()
         self._upgrade_due.set()

@@ -28,6 +28,7 @@ class SchedulerStream:
         """Until cancelled. Raises AccessDenied when our credentials are refused, StateError for the store."""
         while True:
             self.backoff.started()
+            returns = self.link.returns
             try:
                 async with self.link.client.signer_requests() as stream:
                     await self._serve(stream)
@@ -39,7 +40,8 @@ class SchedulerStream:
                 reason = error.message
             pause = self.backoff.pause()
             self.bus.emit(events.SchedulerStreamEnded(reason=reason, retry_seconds=round(pause, 2)))
-            await self.link.pause(pause)
+            if await self.link.pause(pause, returns):
+                self.backoff.reset()
 
     async def _serve(self, stream: SignerRequests) -> None:
         self.inbox.answers.opened()

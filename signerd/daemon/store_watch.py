@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
+from signerd.daemon.store_health import StoreHealth
 from signerd.store import lineage
 from signerd.store.state_db import StateDb
 
@@ -18,12 +19,14 @@ class StoreWatch:
 
     store: StateDb
     path: Path
+    health: StoreHealth
 
     async def run(self, seconds: float = COUNT_SECONDS) -> None:
-        """Until cancelled. Raises StateError and OutputError."""
+        """Until cancelled. Raises StateLost."""
         counted = self.store.writes
         while True:
             await asyncio.sleep(seconds)
             if self.store.writes != counted:
-                lineage.count_use(self.store, self.path)
+                with self.health.noting():
+                    lineage.count_use(self.store, self.path)
                 counted = self.store.writes

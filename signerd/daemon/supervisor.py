@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Coroutine
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import signerd
@@ -15,20 +16,26 @@ from signerd.daemon import expiry, exported, hardening, identity, preflight
 from signerd.daemon.audit_flush import AuditFlush
 from signerd.daemon.backoff import Backoff
 from signerd.daemon.clock import Clock, SystemClock
+from signerd.daemon.guarded import GuardedDesk, GuardedService
 from signerd.daemon.new_settings import Unapplied
 from signerd.daemon.node_attachment import NodeAttachment
+from signerd.daemon.node_path import NodePath
 from signerd.daemon.oversight import Oversight
-from signerd.daemon.pairing_desk import PairingDesk
 from signerd.daemon.pairing_inbox import PairingInbox
 from signerd.daemon.pairing_policy import pairing_policy
+from signerd.daemon.path_watch import PathWatch
+from signerd.daemon.reach import Reach
 from signerd.daemon.recorder import Recorder
 from signerd.daemon.scheduler_link import SchedulerLink
 from signerd.daemon.scheduler_stream import SchedulerStream
-from signerd.daemon.signing_service import SigningService
+from signerd.daemon.store_health import StoreHealth
 from signerd.daemon.store_watch import StoreWatch
 from signerd.daemon.upgrades import Upgrades
 from signerd.errors import SignerdError, first_error
+from signerd.greenlight import endpoint
+from signerd.greenlight.endpoint import Endpoint
 from signerd.greenlight.node import NodeClient
+from signerd.greenlight.reachability import Probe
 from signerd.greenlight.scheduler import SchedulerClient
 from signerd.greenlight.transport import ClientOptions, Identity
 from signerd.observe import events
@@ -53,6 +60,16 @@ SETTLED_SECONDS = 2.0
 
 class _Stop(Exception):
     """Raised inside the task group to end it; carries the signal's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """The store, and who reads and writes it."""
+
+    store: StateDb
+    recorder: Recorder
+    health: StoreHealth
+    inbox: PairingInbox
 
 
 class Supervisor:
@@ -129,35 +146,28 @@ class Supervisor:
 
     async def _serve(self, device: Identity, certificate: DeviceCertificate, store: StateDb) -> None:
         reload = Unapplied(self._settings).reload
-        recorder = Recorder(store, self._clock)
-        inbox = self._inbox(store, recorder)
-        pairing = PairingControl(inbox).add_to
+        kept = self._keep(store)
+        pairing = PairingControl(kept.inbox).add_to
         async with self._oversight.on_duty(self._settings.control_socket, store, reload, [pairing]):
-            await self._run_loops(device, certificate, store, inbox, recorder)
+            await self._run_loops(device, certificate, kept)
 
-    def _inbox(self, store: StateDb, recorder: Recorder) -> PairingInbox:
+    def _keep(self, store: StateDb) -> _Kept:
         config = self._settings.config.pairing
-        desk = PairingDesk(self._keys, *pairing_policy(config), store, recorder)
+        recorder = Recorder(store, self._clock)
+        health = StoreHealth(store, self._settings.state_file, self._bus)
+        desk = GuardedDesk(self._keys, *pairing_policy(config), store, recorder, health=health)
         inbox = PairingInbox(desk, self._bus, answer_refusals=config.answer_refusals)
         self._oversight.pairings_waiting = inbox.count
-        return inbox
+        return _Kept(store, recorder, health, inbox)
 
-    async def _run_loops(
-        self,
-        device: Identity,
-        certificate: DeviceCertificate,
-        store: StateDb,
-        inbox: PairingInbox,
-        recorder: Recorder,
-    ) -> None:
+    async def _run_loops(self, device: Identity, certificate: DeviceCertificate, kept: _Kept) -> None:
         link = SchedulerLink(lambda: self._scheduler(device))
         await link.open()
         try:
             async with asyncio.TaskGroup() as group:
-                loops = self._loops(link, device, certificate, store=store, inbox=inbox, recorder=recorder)
-                for name, loop in loops.items():
+                for name, loop in self._loops(link, device, certificate, kept).items():
                     group.create_task(_for_ever(name, loop))
-                for name, loop in self._oversight.loops(self._settings.state_file).items():
+                for name, loop in self._oversight.loops().items():
                     group.create_task(_for_ever(name, loop))
                 group.create_task(_settle(link))
                 group.create_task(self._oversight.ready())
@@ -168,22 +178,18 @@ class Supervisor:
             raise first_error(failures) from None
         finally:
             try:
-                recorder.flush()
+                with kept.health.noting():
+                    kept.recorder.flush()
             finally:
                 await link.close()
 
     def _loops(
-        self,
-        link: SchedulerLink,
-        device: Identity,
-        certificate: DeviceCertificate,
-        *,
-        store: StateDb,
-        inbox: PairingInbox,
-        recorder: Recorder,
+        self, link: SchedulerLink, device: Identity, certificate: DeviceCertificate, kept: _Kept
     ) -> dict[str, Coroutine[Any, Any, None]]:
-        config = self._settings.config
-        service = SigningService(Signer(self._keys, self._settings.network), store, recorder)
+        config, store, health = self._settings.config, kept.store, kept.health
+        signer = Signer(self._keys, self._settings.network)
+        service = GuardedService(signer, store, kept.recorder, health)
+        path = NodePath(link, lambda uri: self._reach(endpoint.parse(uri, handed_out=True)))
         attachment = NodeAttachment(
             link=link,
             service=service,
@@ -197,8 +203,9 @@ class Supervisor:
             probe_seconds=min(PROBE_SECONDS, config.scheduler.deadline_seconds),
             pulse=self._oversight.pulse,
             answer_seconds=config.node.deadline_seconds,
+            path=path,
         )
-        stream = SchedulerStream(link, inbox, self._backoff(), self._bus)
+        stream = SchedulerStream(link, kept.inbox, self._backoff(), self._bus)
         upgrades = Upgrades(
             link=link,
             signer=service.signer,
@@ -208,18 +215,37 @@ class Supervisor:
             pulse=self._oversight.pulse,
             call_seconds=config.scheduler.deadline_seconds,
         )
+        probe = Probe(endpoint.parse(self._settings.scheduler_uri))
+        path_watch = PathWatch(
+            link=link,
+            node_id=self._keys.node_id,
+            probe=probe,
+            reach=Reach(probe, self._clock),
+            renew_node=path.renew,
+            clock=self._clock,
+            bus=self._bus,
+        )
         watch = expiry.ExpiryWatch(certificate, self._clock, self._bus)
-        audit = AuditFlush(recorder, store, self._clock, config.audit.keep_records, config.audit.keep_days)
+        audit = AuditFlush(
+            recorder=kept.recorder,
+            store=store,
+            health=health,
+            clock=self._clock,
+            keep_records=config.audit.keep_records,
+            keep_days=config.audit.keep_days,
+        )
         return {
             "audit": audit.run(),
             "upgrades": upgrades.run(),
             "scheduler stream": stream.run(),
-            "pairing inbox": inbox.run(),
+            "pairing inbox": kept.inbox.run(),
             "node attachment": attachment.run(),
             "expiry": watch.run(),
             "connection": link.watch(),
             "export": exported.ExportWatch(self._settings.data_dir, self._keys.node_id).run(),
-            "store": StoreWatch(store, self._settings.state_file).run(),
+            "path": path_watch.run(),
+            "store": StoreWatch(store, self._settings.state_file, health).run(),
+            "store health": health.run(path.renew),  # and so be asked again for what was refused
         }
 
     async def _until_signalled(self) -> None:
@@ -256,6 +282,9 @@ class Supervisor:
             node_id=self._keys.node_id,
             message_limit=config.node.max_message_bytes,
         )
+
+    def _reach(self, where: Endpoint) -> Reach:
+        return Reach(Probe(where), self._clock)
 
     def _backoff(self, cap: float | None = None) -> Backoff:
         config = self._settings.config.backoff

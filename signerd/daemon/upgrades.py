@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 
 from signerd.core import startup
@@ -32,11 +31,14 @@ class Upgrades:
         keys, network = self.signer.keys, self.signer.network
         init_message = startup.init_message(keys, network)
         startup_messages = startup.startup_messages(keys, network)
-        pause = 0.0
+        pause, returns = 0.0, self.link.returns
         while True:
             await self.link.upgrade_due()
             # Also after a success: a scheduler may accept this call and drop every other.
-            await asyncio.sleep(pause)
+            if await self.link.pause(pause, returns):
+                self.backoff.reset()
+            returns = self.link.returns
+            self.link.begin_upgrade()
             self.backoff.started()
             try:
                 with self.pulse.at_work("the announcement of our version", self.call_seconds + SLACK_SECONDS):

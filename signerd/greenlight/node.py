@@ -73,6 +73,10 @@ class NodeClient:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connection; what is called on it fails with Unavailable."""
         if self._channel is not None:
             await self._channel.close()
 

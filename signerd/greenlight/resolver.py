@@ -10,10 +10,15 @@ import threading
 
 async def resolve(host: str, port: int) -> str:
     """An IP address of a host. Raises OSError. A resolver that hangs holds up nobody but this call."""
-    loop = asyncio.get_running_loop()
-    found: asyncio.Future[str] = loop.create_future()
+    return (await resolve_all(host, port))[0]
 
-    def tell(result: str | OSError) -> None:
+
+async def resolve_all(host: str, port: int) -> list[str]:
+    """All IP addresses of a host, at least one, the best first; the rest as `resolve`."""
+    loop = asyncio.get_running_loop()
+    found: asyncio.Future[list[str]] = loop.create_future()
+
+    def tell(result: list[str] | OSError) -> None:
         if found.done():
             return
         if isinstance(result, OSError):
@@ -23,8 +28,8 @@ async def resolve(host: str, port: int) -> str:
 
     def look_up() -> None:
         try:
-            first = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-            result: str | OSError = str(first[4][0])
+            entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            result: list[str] | OSError = [str(entry[4][0]) for entry in entries]
         except OSError as error:
             result = error
         # The loop may be gone by now, and with it whoever asked.

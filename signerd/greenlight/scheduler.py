@@ -58,6 +58,11 @@ class SchedulerClient(PairingCalls):
         if self._channel is not None:
             await self._channel.close()
 
+    @property
+    def connected(self) -> bool:
+        """Whether the connection stands, as far as anybody knows."""
+        return self._channel is not None and self._channel.get_state() is grpc.ChannelConnectivity.READY
+
     async def lost(self) -> None:
         """Wait until a connection that stood is lost, or this client is closed."""
         channel, stood = self._channel, False

@@ -101,7 +101,8 @@ def channel_arguments(
         ("grpc.http2.max_pings_without_data", 0),
         # Callers pause between attempts; the channel must be ready again by then.
         ("grpc.initial_reconnect_backoff_ms", 200),
-        ("grpc.max_reconnect_backoff_ms", 3000),
+        # Long only after a while of failures: by then the daemon probes, and makes a new channel.
+        ("grpc.max_reconnect_backoff_ms", 10_000),
         # This is the time allowed for a connection attempt, in spite of its name.
         ("grpc.min_reconnect_backoff_ms", 10_000),
         # What may be repeated is our decision, call by call.

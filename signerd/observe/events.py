@@ -60,8 +60,17 @@ class StoreOpened(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ExportUnfinished(Event):
+    """`signerd export` asked the host for it, and whether the host did it is not known here."""
+
+    NAME = "export-unfinished"
+    LEVEL = "warning"
+    hint: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoreFailing(Event):
-    """The store's disk is full or read-only, or looks so: the next decision that has to be kept will fail."""
+    """The store's disk is full or read-only, or looks so: what has to be remembered is refused."""
 
     NAME = "store-failing"
     LEVEL = "error"
@@ -76,15 +85,6 @@ class StoreWell(Event):
 
     NAME = "store-well"
     path: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExportUnfinished(Event):
-    """`signerd export` asked the host for it, and whether the host did it is not known here."""
-
-    NAME = "export-unfinished"
-    LEVEL = "warning"
-    hint: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,6 +248,7 @@ class PairingRefused(Event):
     reason: str
     ms: float | None = None
     audit: int | None = None
+    hint: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -308,6 +309,32 @@ class Unstuck(Event):
     """It gets on again."""
 
     NAME = "unstuck"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resumed(Event):
+    """This machine slept; what stood before is looked at."""
+
+    NAME = "resumed"
+    slept_seconds: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkChanged(Event):
+    """We speak from other addresses than before; what stood before is looked at."""
+
+    NAME = "network-changed"
+    addresses: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockSet(Event):
+    """This machine's clock was put forward, or back (less than zero)."""
+
+    NAME = "clock-set"
+    LEVEL = "warning"
+    by_seconds: int
+    hint: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

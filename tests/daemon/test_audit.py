@@ -31,7 +31,9 @@ from signerd.core.wire.identity import DeriveSecret, Ecdh
 from signerd.daemon.audit_flush import AuditFlush
 from signerd.daemon.recorder import Recorder
 from signerd.daemon.signing_service import SigningService
+from signerd.daemon.store_health import StoreHealth
 from signerd.errors import StateError
+from signerd.observe.bus import Bus
 from signerd.store import lineage
 from signerd.store.audit_file import AuditFile
 from signerd.store.state_db import StateDb
@@ -183,7 +185,9 @@ def test_numbers_go_on_after_a_restart(path):
 
 def test_the_loop_writes_and_forgets(service, recorder, store, clock, path):
     async def run() -> None:
-        loop = AuditFlush(recorder, store, clock, keep_records=2, keep_days=1)
+        loop = AuditFlush(
+            recorder, store, StoreHealth(store, path, Bus()), clock, keep_records=2, keep_days=1
+        )
         task = asyncio.create_task(loop.run(seconds=0))
         for number in range(5):
             service.answer(SigningRequest(number, ECDH))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Self
 
 import pytest
 from helpers.greenlight import asynchronous
@@ -92,3 +93,73 @@ async def test_a_pause_while_the_scheduler_is_there_is_not_cut_short():
 async def test_nothing_is_called_on_a_link_that_is_not_open():
     with pytest.raises(RuntimeError):
         _ = link_of().client
+
+
+class Connection:
+    """A client that knows whether it is connected, and counts how often it was opened."""
+
+    opened = 0
+
+    def __init__(self) -> None:
+        self.connected = False
+
+    async def __aenter__(self) -> Self:
+        type(self).opened += 1
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        return None
+
+
+@asynchronous
+async def test_the_way_that_comes_back_ends_every_pause_also_where_the_scheduler_was_heard_of():
+    link = SchedulerLink(Connection)  # type: ignore[arg-type]
+    await link.open()
+    link.note_upgraded()
+    heard, missed = asyncio.create_task(link.pause(3600)), asyncio.create_task(link.pause(3600))
+    await asyncio.sleep(0)
+    await link.come_back(works=True)
+    assert (await heard, await missed) == (True, True)
+
+
+@asynchronous
+async def test_a_return_during_an_attempt_ends_the_pause_after_it_and_only_that_one():
+    link = SchedulerLink(Connection)  # type: ignore[arg-type]
+    await link.open()
+    before = link.returns
+    await link.come_back(works=True)
+    assert await link.pause(3600, before)
+    assert not await happens(link.pause(3600, link.returns))
+
+
+@asynchronous
+async def test_a_connection_that_does_not_work_is_made_anew_when_the_way_comes_back():
+    link = SchedulerLink(Connection)  # type: ignore[arg-type]
+    await link.open()
+    before = Connection.opened
+    await link.come_back(works=True)
+    assert Connection.opened == before
+    await link.come_back(works=False)
+    assert Connection.opened == before + 1
+
+
+@asynchronous
+async def test_a_loss_before_the_upgrade_is_sent_asks_for_no_second_one():
+    link = link_of()
+    await link.upgrade_due()
+    link.note_failure(LOST)
+    link.begin_upgrade()
+    link.note_upgraded()
+    await link.upgraded()
+    assert not await happens(link.upgrade_due())
+
+
+@asynchronous
+async def test_the_scheduler_is_missing_at_the_start_and_after_a_loss():
+    link = link_of()
+    await link.missing()
+    link.note_upgraded()
+    assert not await happens(link.missing())
+    link.note_failure(LOST)
+    await link.missing()
+    assert not await happens(link.recovered())

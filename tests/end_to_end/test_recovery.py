@@ -72,6 +72,18 @@ async def test_a_scheduler_that_says_that_time_ran_out_is_not_asked_without_end(
             assert len(w.greenlight.calls.times(method)) < 12
 
 
+@pytest.mark.parametrize(("off", "rule"), [(-3600, "pairing-stale"), (3600, "pairing-from-the-future")])
+@asynchronous
+async def test_a_pairing_that_fails_for_a_clock_says_so(tmp_path, off, rule):
+    async with world(tmp_path) as w:
+        await w.make_node()
+        async with w.daemon(**w.configure("[pairing]\nanswer_refusals = true\n")) as daemon:
+            approval = approval_by(w.data_dir, now=int(time.time()) + off)
+            assert await w.greenlight.node(NODE_ID).approvals.approve(approval) is None
+            refused = await daemon.said("pairing-refused", rule=rule)
+            assert "clock" in refused["hint"]
+
+
 @asynchronous
 async def test_a_message_of_a_million_entries_costs_little_and_ends_nothing(tmp_path):
     """Two bytes each on the wire, a kilobyte each in memory."""

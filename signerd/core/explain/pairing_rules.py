@@ -118,4 +118,8 @@ RULES: dict[str, Explanation] = {
         "nobody decided in time, and it came again under a clock that was set back",
         "approve again, and decide sooner",
     ),
+    "pairing-store-failing": Explanation(
+        "this signer's disk is full, or cannot be written",
+        "see to the disk, then approve again",
+    ),
 }

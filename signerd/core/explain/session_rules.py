@@ -25,6 +25,10 @@ RULES: dict[str, Explanation] = {
         "the node did not want the answer; another signer may have been quicker",
         "nothing; if no other signer runs for this node, report it",
     ),
+    "store-failing": Explanation(
+        "this signer's disk is full, or cannot be written: everything is refused until it can",
+        "free some space, or see to the disk; signerd goes on by itself",
+    ),
     "sign-message": Explanation(
         "refused for good: the same operation proves the node's ownership to the service",
         "nothing: it stays refused. Sign messages with another key than the node's",

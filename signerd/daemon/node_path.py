@@ -1,0 +1,66 @@
+"""The way to the node: end a stream that may be dead, and a pause when the node can be reached again."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+
+from signerd.daemon.races import first_of
+from signerd.daemon.reach import Reach
+from signerd.daemon.scheduler_link import SchedulerLink
+from signerd.errors import RemoteError, SignerdError, Unavailable
+from signerd.greenlight.node import NodeClient
+
+_NO_CONNECTION = {"UNAVAILABLE", "DEADLINE_EXCEEDED"}
+
+
+class NodePath:
+    """The node moves: what probes have shown holds for one address only."""
+
+    def __init__(self, link: SchedulerLink, reach: Callable[[str], Reach]) -> None:
+        """`reach` makes what probes an https URI, and may raise a SignerdError for one that is none."""
+        self._link = link
+        self._make_reach = reach
+        self._uri = ""
+        self._reach: Reach | None = None
+        self._client: NodeClient | None = None
+        self._renewed = asyncio.Event()
+
+    @contextlib.asynccontextmanager
+    async def used_by(self, client: NodeClient) -> AsyncIterator[None]:
+        """While this client is in use, `renew` ends it."""
+        self._client = client
+        self._renewed.clear()
+        try:
+            yield
+        finally:
+            self._client = None
+
+    async def renew(self) -> None:
+        """Begin a new stream now. The node tells on it again what is not answered yet."""
+        self._renewed.set()
+        if self._client is not None:
+            await self._client.close()
+
+    async def pause(self, seconds: float, *, uri: str, problem: RemoteError | None, returns: int) -> bool:
+        """Wait; no longer than until the node, found out of reach, is within reach: then True.
+
+        The same when the way to the scheduler comes back, or if it has since it had done so `returns` times.
+        """
+        evidence = [self._link.returned(returns), self._renewed.wait()]
+        reach = self._reach_of(uri)
+        if reach is not None and isinstance(problem, Unavailable) and problem.code in _NO_CONNECTION:
+            evidence.append(reach.back())
+        came = await first_of(*evidence, seconds=seconds)
+        # It counts once: the next attempt may fail as the last one did.
+        self._renewed.clear()
+        return came
+
+    def _reach_of(self, uri: str) -> Reach | None:
+        if uri != self._uri:
+            self._uri, self._reach = uri, None
+            # An address that is none is told by the attempt to connect to it.
+            with contextlib.suppress(SignerdError):
+                self._reach = self._make_reach(uri)
+        return self._reach

@@ -1,0 +1,144 @@
+"""A store that cannot be written refuses, and is used again once it can."""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import shutil
+from pathlib import Path
+
+import pytest
+from helpers.clock import FakeClock
+from helpers.phones import KEYS, approval_at
+
+from signerd.core.pairing import Denied, PairingPolicy, PairingRule
+from signerd.core.requests import Refusal, Signed, SigningRequest
+from signerd.core.signer import Signer
+from signerd.core.state.book import ChannelId
+from signerd.core.wire import codec
+from signerd.core.wire.channel import NewChannel
+from signerd.core.wire.session import Ping
+from signerd.daemon.guarded import GuardedDesk, GuardedService
+from signerd.daemon.pairing_desk import Answered
+from signerd.daemon.recorder import Recorder
+from signerd.daemon.store_health import StoreHealth
+from signerd.errors import StateError, StateLost
+from signerd.observe import events
+from signerd.observe.bus import Bus
+from signerd.observe.events import Event
+from signerd.store import lineage
+from signerd.store.state_db import StateDb
+
+PING = SigningRequest(1, codec.encode(Ping(7, "hello")))
+
+
+def new_channel(number: int) -> SigningRequest:
+    return SigningRequest(number, codec.encode(NewChannel(bytes(KEYS.node_id), number)))
+
+
+@contextlib.contextmanager
+def no_writes():
+    """Every write of this process fails, as on a disk that gives errors."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+class Case:
+    def __init__(self, store: StateDb, path: Path) -> None:
+        self.store = store
+        self.told: list[Event] = []
+        self.clock = FakeClock()
+        self.health = StoreHealth(store, path, Bus(self.told.append))
+        signer, recorder = Signer(KEYS, "regtest"), Recorder(store, self.clock)
+        self.service = GuardedService(signer, store, recorder, self.health)
+        self.desk = GuardedDesk(KEYS, PairingPolicy(), (), store, recorder, health=self.health)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "signerd.db"
+
+
+@pytest.fixture
+def case(path):
+    with lineage.in_use(path, KEYS.node_id) as store:
+        yield Case(store, path)
+
+
+def test_what_cannot_be_remembered_is_refused_by_name_and_answered_later(case, path):
+    with no_writes():
+        outcome = case.service.answer(new_channel(1))
+        assert isinstance(outcome, Refusal)
+        assert outcome.rule == "store-failing"
+        assert str(path) in outcome.reason
+        case.health.look()
+        assert case.health.reason is not None
+    case.health.look()
+    assert case.health.reason is None
+    assert isinstance(case.service.answer(new_channel(1)), Signed)
+    assert case.store.channel_count == 1
+    assert [type(event) for event in case.told] == [events.StoreFailing, events.StoreWell]
+
+
+def test_memory_and_disk_hold_the_same_after_a_failure(case, path):
+    assert isinstance(case.service.answer(new_channel(1)), Signed)
+    with no_writes():
+        case.service.answer(new_channel(2))
+    case.health.look()
+    assert isinstance(case.service.answer(new_channel(3)), Signed)
+    with StateDb(path) as again:
+        known = [again.channel(ChannelId(bytes(KEYS.node_id), number)) for number in (1, 2, 3)]
+        assert [channel is not None for channel in known] == [True, False, True]
+        assert again.channel_count == case.store.channel_count == 2
+
+
+def test_while_it_fails_nothing_is_answered_at_all(case):
+    assert isinstance(case.service.answer(PING), Signed)
+    with no_writes():
+        case.service.answer(new_channel(1))
+        outcome = case.service.answer(PING)
+    assert isinstance(outcome, Refusal)
+    assert outcome.rule == "store-failing"
+
+
+def test_an_approval_that_could_not_be_remembered_is_approved_later(case):
+    approval = approval_at(case.clock.now())
+    with no_writes():
+        outcome = case.desk.decide(approval)
+        assert isinstance(outcome, Denied)
+        assert outcome.rule is PairingRule.STORE_FAILING
+        assert "disk" in (outcome.hint or "")
+    case.health.look()
+    assert isinstance(case.desk.decide(approval), Answered)
+
+
+def test_a_file_in_the_place_of_the_store_is_not_taken_for_it(case, path):
+    with no_writes():
+        case.service.answer(new_channel(1))
+    shutil.copyfile(path, path.with_suffix(".copy"))
+    path.with_suffix(".copy").replace(path)
+    with pytest.raises(StateError, match="not the file any more"):
+        case.health.look()
+    assert case.health.reason is not None
+
+
+def test_a_store_whose_directory_is_away_is_waited_for(case, path, tmp_path):
+    with no_writes():
+        case.service.answer(new_channel(1))
+    away = tmp_path.with_name("away")
+    tmp_path.rename(away)
+    case.health.look()
+    assert "cannot be reached" in (case.health.reason or "")
+    away.rename(tmp_path)
+    case.health.look()
+    assert case.health.reason is None
+
+
+def test_a_store_that_is_lost_is_not_waited_for(case):
+    with pytest.raises(StateLost), case.health.noting():
+        raise StateLost("gone")
+    assert case.told == []
