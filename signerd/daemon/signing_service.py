@@ -112,9 +112,24 @@ class SigningService:
             self._approval_floor = self._store.approval_floor()
         return outcome
 
-    def refuse_pairing(self, *, request_id: int, rule: str, reason: str) -> None:
-        """Record that a pairing request was refused before it could be decided on. Raises StateError."""
-        self._record_refusal(decisions.of_pairing(request_id, self.clock.now(), rule=rule, reason=reason))
+    def refuse_pairing(
+        self, *, request_id: int, rule: str, reason: str, approval: PairingApproval | None = None
+    ) -> None:
+        """Record that a pairing request was refused without a look at its rules. Raises StateError.
+
+        `approval` is None for one that could not be read.
+        """
+        self._record_refusal(
+            decisions.of_pairing(
+                request_id,
+                self.clock.now(),
+                device_id=approval.device_id if approval else "",
+                device_name=approval.device_name if approval else "",
+                restrictions=approval.restrictions if approval else "",
+                rule=rule,
+                reason=reason,
+            )
+        )
 
     def flush(self) -> None:
         """Write what is decided and not on disk yet, in its order. Raises StateError, and then keeps it."""

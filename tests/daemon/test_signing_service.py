@@ -143,15 +143,17 @@ def test_pairings_are_recorded_however_they_end(tmp_path):
         assert isinstance(service.decide_pairing(approval, request_id=7), Approved)
         service.decide_pairing(approval, request_id=8)
         service.refuse_pairing(request_id=9, rule="malformed", reason="no approval")
+        service.refuse_pairing(request_id=11, rule="some-rule", reason="no", approval=approval)
         service.decide_pairing(replace(approval, device_name="phone\n"), request_id=10)
     with AuditFile(tmp_path / "db") as audit:
         audit.verify()
         rows = list(audit.rows(0))
-    approved, replayed, malformed, misnamed = (records.parse(row.raw).decision for row in rows)
+    approved, replayed, malformed, unseen, misnamed = (records.parse(row.raw).decision for row in rows)
 
     assert (approved.kind, approved.outcome, approved.request_id) == ("pairing", "answered", 7)
     assert (approved.facts["device"], approved.facts["device_id"]) == ("phone", approval.device_id)
     assert str(approved.facts["restrictions"]).startswith("pubkey=")
+    assert (malformed.facts, unseen.facts) == ({}, approved.facts)
     assert [item.rule for item in (replayed, malformed, misnamed)] == [
         "pairing-replayed", "malformed", "pairing-device-name",
     ]  # fmt: skip
