@@ -299,6 +299,34 @@ def test_the_store_of_schema_3_is_taken_over_with_all_that_it_knows(tmp_path):
     assert verified(path).number == 1
 
 
+def spoil(path: Path, table: str) -> None:
+    """Write over the first page of a table, as a bad disk does."""
+    connection = sqlite3.connect(path)
+    (page,) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = ?", (table,)).fetchone()
+    (size,) = connection.execute("PRAGMA page_size").fetchone()
+    connection.close()
+    with path.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xa5" * size)
+
+
+def test_a_start_looks_at_all_tables_but_the_records(path):
+    fill(path, 3)
+    spoiled = path.with_name("other.db")
+    shutil.copy(path, spoiled)
+    spoil(spoiled, "channel")
+    with pytest.raises(StateError, match="failed"):
+        StateDb(spoiled)
+
+
+def test_records_on_a_damaged_page_are_not_taken_for_none(path):
+    spoil(path, "audit")
+    with pytest.raises(StateError, match="cannot read the audit records"):
+        verified(path)
+    with StateDb(path) as store, pytest.raises(StateError, match="malformed"):
+        _ = store.audit_head
+
+
 # Readers
 
 

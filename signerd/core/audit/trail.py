@@ -90,6 +90,7 @@ class Trail:
         """A routine answer: its record will be written with the next, or is counted and then has number 0."""
         if not self._has_its_own(decision):
             return self._count(decision)
+        self._spend(decision)
         record = Record(self._next, decision)
         self._next += 1
         self._pending.append(record)
@@ -105,6 +106,9 @@ class Trail:
 
     def written(self, records: tuple[Record, ...]) -> None:
         """These are on disk: all that was pending, and perhaps more."""
+        for record in records[len(self._pending) :]:
+            if record.decision.is_refusal:
+                self._spend(record.decision)
         del self._pending[: len(records)]
         if records:
             self._next = max(self._next, records[-1].number + 1)
@@ -123,11 +127,11 @@ class Trail:
             window = self._window = _Window(decision.time)
         key = _key(decision, decision.channel)
         most = REFUSED if decision.is_refusal else ROUTINE
-        if window.alike[key] >= ALIKE or window.kinds[decision.outcome] >= most:
-            return False
-        window.alike[key] += 1
-        window.kinds[decision.outcome] += 1
-        return True
+        return window.alike[key] < ALIKE and window.kinds[decision.outcome] < most
+
+    def _spend(self, decision: Decision) -> None:
+        self._window.alike[_key(decision, decision.channel)] += 1
+        self._window.kinds[decision.outcome] += 1
 
     def _count(self, decision: Decision) -> Record:
         window = self._window

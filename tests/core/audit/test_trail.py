@@ -61,6 +61,16 @@ def test_a_write_that_fails_gives_no_number_away():
     assert [r.number for r in disk.trail.pending] == [1]
 
 
+def test_a_refusal_that_cannot_be_written_is_not_taken_for_one_that_was():
+    disk = Disk()
+    for _ in range(100):
+        assert disk.trail.refused_too_often(refused(5)) is None
+        disk.trail.with_more(refused(5))
+    assert disk.trail.idle
+    disk.refuse(refused(5))
+    assert len(disk.records) == 1
+
+
 STEPS = st.lists(
     st.tuples(
         st.sampled_from(["durable", "routine", "refuse", "flush", "fail"]),
