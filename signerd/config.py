@@ -79,8 +79,14 @@ class BackoffConfig(_Table, frozen=True):
 class LogConfig(_Table, frozen=True):
     """[log]"""
 
-    format: Literal["auto", "json", "text"] = "auto"
+    format: Literal["auto", "json", "text", "journal"] = "auto"
     level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class MetricsConfig(_Table, frozen=True):
+    """[metrics]"""
+
+    listen: str | None = None
 
 
 class Config(_Table, frozen=True):
@@ -94,6 +100,15 @@ class Config(_Table, frozen=True):
     pairing: PairingConfig = PairingConfig()
     backoff: BackoffConfig = BackoffConfig()
     log: LogConfig = LogConfig()
+    metrics: MetricsConfig = MetricsConfig()
+
+
+class ListenAddress(msgspec.Struct, frozen=True, kw_only=True):
+    """An address of this machine alone: an IP address with a port, or a path."""
+
+    host: str = ""
+    port: int = 0
+    path: Path | None = None
 
 
 class Overrides(msgspec.Struct, frozen=True, kw_only=True):
@@ -162,6 +177,8 @@ def parse(text: str, *, source: str) -> Config:
         what, key = _readable(error)
         raise ConfigError(f"{source}: {what}", hint=_allowed(key)) from error
     _check_values(config, source)
+    if config.metrics.listen:
+        listen_address(config.metrics.listen, source=source)
     return config
 
 
@@ -364,6 +381,23 @@ def _check_values(config: Config, source: str) -> None:
 def _value(config: Config, key: str) -> Any:
     table, _, name = key.rpartition(".")
     return getattr(getattr(config, table) if table else config, name)
+
+
+_LISTEN = re.compile(r"(?:(127(?:\.[0-9]{1,3}){3})|\[(::1)\]):([0-9]{1,5})|unix:(/.*)")
+
+
+def listen_address(text: str, *, source: str) -> ListenAddress:
+    """What `metrics.listen` says. Raises ConfigError for what other machines could reach."""
+    found = _LISTEN.fullmatch(text)
+    numbers = [int(part) for part in found[1].split(".")] if found and found[1] else []
+    if not found or any(number > 255 for number in numbers) or int(found[3] or 0) > 65535:
+        raise ConfigError(
+            f"{source}: metrics.listen = {text!r} is no address of this machine alone",
+            hint='use "127.0.0.1:PORT", "[::1]:PORT" or "unix:/path"; a tunnel or a proxy can pass it on',
+        )
+    if found[4]:
+        return ListenAddress(path=Path(found[4]))
+    return ListenAddress(host=found[1] or found[2], port=int(found[3]))
 
 
 def _readable(error: msgspec.ValidationError) -> tuple[str, str]:

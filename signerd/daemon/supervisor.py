@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 from collections.abc import Coroutine
+from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any
 
 import signerd
 from signerd.core.pairing import PairingPolicy
 from signerd.core.policy.payments import REMEMBERED
 from signerd.core.signer import Signer
-from signerd.daemon import expiry, hardening, identity, preflight
+from signerd.daemon import expiry, hardening, identity, monitoring, preflight
 from signerd.daemon.backoff import Backoff
 from signerd.daemon.clock import Clock, SystemClock
+from signerd.daemon.monitoring import Monitoring
 from signerd.daemon.node_attachment import NodeAttachment
 from signerd.daemon.scheduler_link import SchedulerLink
 from signerd.daemon.scheduler_stream import SchedulerStream
@@ -26,6 +29,9 @@ from signerd.greenlight.scheduler import SchedulerClient
 from signerd.greenlight.transport import ClientOptions, Identity
 from signerd.observe import events
 from signerd.observe.bus import Bus
+from signerd.observe.logs import Log
+from signerd.observe.metrics import Gauges
+from signerd.observe.readiness import StreamJudge
 from signerd.store import files, lineage
 from signerd.store.state_db import StateDb
 from signerd.units import UnixTime
@@ -51,10 +57,13 @@ class _Stop(Exception):
 class Supervisor:
     """The whole daemon: everything is checked in `run` before any loop starts."""
 
-    def __init__(self, settings: Settings, keys: NodeKeys, bus: Bus, *, clock: Clock | None = None) -> None:
+    def __init__(
+        self, settings: Settings, keys: NodeKeys, bus: Bus, log: Log, *, clock: Clock | None = None
+    ) -> None:
         self._settings = settings
         self._keys = keys
         self._bus = bus
+        self._log = log
         self._clock = clock or SystemClock()
 
     def run(self) -> None:
@@ -62,10 +71,11 @@ class Supervisor:
         preflight.require_compiled_curve()
         hardening.share_one_heap()
         files.make_private_directory(self._settings.data_dir)
-        with files.lock_directory(self._settings.data_dir):
+        with files.lock_directory(self._settings.data_dir), monitoring.listening_if(self._settings) as door:
             credentials = identity.load_credentials(self._settings)
             device = identity.device(self._settings, credentials)
             certificate = identity.check(device, node_id=self._keys.node_id, now=self._clock.now())
+            serving = self._monitoring(certificate, door)
             path = self._settings.state_file
             anew = not path.exists()
             with lineage.in_use(path, self._keys.node_id) as store:
@@ -84,7 +94,7 @@ class Supervisor:
                         path=str(path), channels=store.channel_count, highest_channel=store.highest_channel
                     )
                 )
-                asyncio.run(self._serve(device, certificate, store))
+                asyncio.run(self._serve(device, certificate, store, serving))
 
     def _announce(self) -> None:
         settings, config = self._settings, self._settings.config
@@ -114,11 +124,37 @@ class Supervisor:
                 )
             )
 
-    async def _serve(self, device: Identity, certificate: DeviceCertificate, store: StateDb) -> None:
+    def _monitoring(
+        self, certificate: DeviceCertificate, door: monitoring.Listener | None
+    ) -> AbstractAsyncContextManager[None]:
+        if door is None:
+            return contextlib.nullcontext()
+        judge = StreamJudge()
+        self._bus.listen(judge.hear)
+        log = self._log
+        return Monitoring(
+            bus=self._bus,
+            clock=self._clock,
+            judge=judge,
+            gauges=lambda readiness: Gauges(
+                readiness=readiness,
+                certificate_expiry=certificate.not_after,
+                folded=log.folded,
+                lost=log.lost,
+            ),
+        ).serving(door)
+
+    async def _serve(
+        self,
+        device: Identity,
+        certificate: DeviceCertificate,
+        store: StateDb,
+        serving: AbstractAsyncContextManager[None],
+    ) -> None:
         link = SchedulerLink(lambda: self._scheduler(device))
         await link.open()
         try:
-            async with asyncio.TaskGroup() as group:
+            async with serving, asyncio.TaskGroup() as group:
                 for name, loop in self._loops(link, device, certificate, store).items():
                     group.create_task(_for_ever(name, loop))
                 group.create_task(_settle(link))
@@ -164,6 +200,7 @@ class Supervisor:
             "expiry": watch.run(),
             "connection": link.watch(),
             "store": StoreWatch(store, self._settings.state_file).run(),
+            "log": monitoring.tick(self._log),
         }
 
     async def _until_signalled(self) -> None:

@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 Level = Literal["debug", "info", "warning", "error"]
 
+_MAY_BE_TOLD = re.compile(r"(str|int|float|bool|UnixTime|tuple\[str, \.\.\.\]|Literal\[[^]]*\])( \| None)?")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """Anything below. Fields are plain text and numbers; no event has a field for a secret."""
+    """Anything below. Fields are plain text and numbers: no class can have one for anything else."""
 
     NAME: ClassVar[str]
     LEVEL: ClassVar[Level] = "info"
 
+    def __init_subclass__(cls) -> None:
+        # Bytes and Secret are how secrets are held: neither is plain, so neither can be told.
+        for name, kind in inspect.get_annotations(cls).items():
+            if not (str(kind).startswith("ClassVar") or _MAY_BE_TOLD.fullmatch(str(kind))):
+                raise TypeError(f"{cls.__name__}.{name}: an event cannot tell a {kind}")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Started(Event):
+    """Everything was checked, and the loops begin."""
+
     NAME = "started"
     node_id: str
     network: str
@@ -58,6 +70,8 @@ class StoreOpened(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryNotLocked(Event):
+    """The secret's memory may be swapped out."""
+
     NAME = "memory-not-locked"
     LEVEL = "warning"
     reason: str
@@ -84,6 +98,8 @@ class SafetyLowered(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CertificateExpires(Event):
+    """The device certificate ends in so many days; said daily from 30 days before."""
+
     NAME = "certificate-expires"
     LEVEL = "warning"
     days_left: int
@@ -101,11 +117,15 @@ class Upgraded(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SchedulerStreamOpen(Event):
+    """The scheduler's request stream is open."""
+
     NAME = "scheduler-stream-open"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SchedulerStreamEnded(Event):
+    """It ended; it is opened again after `retry_seconds`."""
+
     NAME = "scheduler-stream-ended"
     LEVEL = "warning"
     reason: str
@@ -126,12 +146,16 @@ class SchedulerCallFailed(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeAttached(Event):
+    """Attached to the node."""
+
     NAME = "node-attached"
     uri: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeDetached(Event):
+    """The node's stream ended; the node is looked for again."""
+
     NAME = "node-detached"
     LEVEL = "warning"
     uri: str
@@ -141,6 +165,8 @@ class NodeDetached(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestAnswered(Event):
+    """A request of the node, and how many milliseconds it took."""
+
     NAME = "request-answered"
     request_id: int
     message: str
@@ -149,6 +175,8 @@ class RequestAnswered(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestRefused(Event):
+    """A request of the node was refused, by which rule."""
+
     NAME = "request-refused"
     LEVEL = "warning"
     request_id: int
@@ -169,6 +197,8 @@ class Garbage(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairingApproved(Event):
+    """A device was paired, and with which restrictions."""
+
     NAME = "pairing-approved"
     request_id: int
     device: str
@@ -177,6 +207,8 @@ class PairingApproved(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairingRefused(Event):
+    """An approval was refused, by which rule."""
+
     NAME = "pairing-refused"
     LEVEL = "warning"
     request_id: int
@@ -186,7 +218,38 @@ class PairingRefused(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MetricsListening(Event):
+    """Metrics and health are served there."""
+
+    NAME = "metrics-listening"
+    address: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repeated(Event):
+    """So many more lines like one that was shown before were left out of the log; `like` says which."""
+
+    NAME = "repeated"
+    LEVEL = "warning"
+    of: str
+    like: str
+    count: int
+    seconds: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogLinesLost(Event):
+    """Whoever reads the log did not, and so many lines found no room."""
+
+    NAME = "log-lines-lost"
+    LEVEL = "warning"
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stopping(Event):
+    """A signal arrived."""
+
     NAME = "stopping"
     reason: str
 
