@@ -73,10 +73,12 @@ class Log:
         self._outlet.flush()
 
     def close(self) -> None:
-        """Say what was left out so far. Whatever is told after this is told as before."""
+        """Say what was left out so far. An event that comes after all is still shown, on stderr."""
         for folded in self._folding.rest(self._monotonic()):
             self._sum_up(folded)
-        self._outlet.flush()
+        if self._journal:
+            self._journal.close()
+        self._outlet.close()
 
     def _sum_up(self, folded: Folded) -> None:
         self.folded += folded.count

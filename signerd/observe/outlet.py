@@ -20,9 +20,12 @@ class Outlet:
     """
 
     def __init__(self, descriptor: int, *, kept: int = KEPT) -> None:
-        self._descriptor, self._never_waits = _reopened(descriptor)
+        terminal = _reopened(descriptor)
+        self._descriptor = descriptor if terminal is None else terminal
+        self._never_waits = terminal is not None
+        self._given = descriptor
         self._poll = select.poll()
-        self._poll.register(self._descriptor, select.POLLOUT)
+        self._poll.register(descriptor, select.POLLOUT)
         self._kept = kept
         self._waiting: deque[bytes] = deque()
         self.lost = 0
@@ -60,17 +63,24 @@ class Outlet:
             if not written:
                 return
 
+    def close(self) -> None:
+        """Write what there is room for, and let go of what was opened here."""
+        self.flush()
+        if self._never_waits:
+            os.close(self._descriptor)
+            self._descriptor, self._never_waits = self._given, False
+
     def _has_room(self) -> bool:
         return self._never_waits or bool(self._poll.poll(0))
 
 
-def _reopened(descriptor: int) -> tuple[int, bool]:
+def _reopened(descriptor: int) -> int | None:
     """A terminal once more, in a mode of our own: its room is told less exactly than that of a pipe.
 
     The mode of the descriptor that we were given is shared with whoever gave it.
     """
     try:
         flags = os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC
-        return os.open(os.ttyname(descriptor), flags), True
+        return os.open(os.ttyname(descriptor), flags)
     except OSError:
-        return descriptor, False
+        return None

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import io
-import json
-
 import pytest
 from helpers.clock import FakeClock
 
 from signerd.core.certificates import DeviceCertificate
 from signerd.daemon.expiry import ExpiryWatch
 from signerd.observe.bus import Bus
-from signerd.observe.logs import Log
+from signerd.observe.events import CertificateExpires, Event
 from signerd.units import NodeId, UnixTime
 
 DAY = 86400
 
 
-def said_with(days_left: int) -> list[dict[str, object]]:
-    clock, out = FakeClock(), io.StringIO()
+def said_with(days_left: int) -> list[Event]:
+    clock, said = FakeClock(), []
     certificate = DeviceCertificate(
         common_name="/users/02/default", node_id=NodeId(b""), device="default", public_key=b"",
         not_before=UnixTime(0), not_after=UnixTime(clock.now() + days_left * DAY + 1),
     )  # fmt: skip
-    ExpiryWatch(certificate, clock, Bus(Log(form="json", level="info", stream=out).emit)).look()
-    return [json.loads(line) for line in out.getvalue().splitlines()]
+    ExpiryWatch(certificate, clock, Bus(said.append)).look()
+    return said
 
 
 @pytest.mark.parametrize("days", [3650, 31, 30])
@@ -34,6 +31,7 @@ def test_says_nothing_while_there_is_time(days):
 
 @pytest.mark.parametrize("days", [29, 1, 0, -5])
 def test_warns_with_the_days_that_are_left_and_what_to_do(days):
-    (entry,) = said_with(days)
-    assert (entry["event"], entry["level"], entry["days_left"]) == ("certificate-expires", "warning", days)
-    assert "signerd recover" in str(entry["hint"])
+    (event,) = said_with(days)
+    assert isinstance(event, CertificateExpires)
+    assert (event.LEVEL, event.days_left) == ("warning", days)
+    assert "signerd recover" in event.hint
