@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 import msgspec
 
+from signerd import addresses
 from signerd.core import startup
 from signerd.errors import ConfigError
 from signerd.units import NETWORKS, Network
@@ -103,14 +104,6 @@ class Config(_Table, frozen=True):
     metrics: MetricsConfig = MetricsConfig()
 
 
-class ListenAddress(msgspec.Struct, frozen=True, kw_only=True):
-    """An address of this machine alone: an IP address with a port, or a path."""
-
-    host: str = ""
-    port: int = 0
-    path: Path | None = None
-
-
 class Overrides(msgspec.Struct, frozen=True, kw_only=True):
     """What the command line said; None where it said nothing."""
 
@@ -178,7 +171,7 @@ def parse(text: str, *, source: str) -> Config:
         raise ConfigError(f"{source}: {what}", hint=_allowed(key)) from error
     _check_values(config, source)
     if config.metrics.listen:
-        listen_address(config.metrics.listen, source=source)
+        addresses.parse(config.metrics.listen, key=f"{source}: metrics.listen")
     return config
 
 
@@ -381,23 +374,6 @@ def _check_values(config: Config, source: str) -> None:
 def _value(config: Config, key: str) -> Any:
     table, _, name = key.rpartition(".")
     return getattr(getattr(config, table) if table else config, name)
-
-
-_LISTEN = re.compile(r"(?:(127(?:\.[0-9]{1,3}){3})|\[(::1)\]):([0-9]{1,5})|unix:(/.*)")
-
-
-def listen_address(text: str, *, source: str) -> ListenAddress:
-    """What `metrics.listen` says. Raises ConfigError for what other machines could reach."""
-    found = _LISTEN.fullmatch(text)
-    numbers = [int(part) for part in found[1].split(".")] if found and found[1] else []
-    if not found or any(number > 255 for number in numbers) or int(found[3] or 0) > 65535:
-        raise ConfigError(
-            f"{source}: metrics.listen = {text!r} is no address of this machine alone",
-            hint='use "127.0.0.1:PORT", "[::1]:PORT" or "unix:/path"; a tunnel or a proxy can pass it on',
-        )
-    if found[4]:
-        return ListenAddress(path=Path(found[4]))
-    return ListenAddress(host=found[1] or found[2], port=int(found[3]))
 
 
 def _readable(error: msgspec.ValidationError) -> tuple[str, str]:

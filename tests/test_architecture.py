@@ -16,13 +16,14 @@ ROOT = Path(__file__).resolve().parent.parent
 MAY_IMPORT = {
     "errors": set(),
     "units": {"errors"},
+    "addresses": {"errors"},
     "core": {"errors", "units"},
-    "config": {"errors", "units", "core"},
+    "config": {"errors", "units", "addresses", "core"},
     "greenlight": {"errors", "units", "core"},
     "store": {"errors", "units", "core"},
     "observe": {"errors", "units", "core"},
     "control": {"errors", "units", "core", "observe"},
-    "daemon": {"errors", "units", "core", "config", "greenlight", "store", "observe", "control"},
+    "daemon": {"errors", "units", "addresses", "core", "config", "greenlight", "store", "observe", "control"},
     "dev": {"errors", "units", "core", "greenlight"},
     "cli": {
         "errors",

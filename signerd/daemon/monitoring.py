@@ -10,8 +10,9 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
-from signerd import config
-from signerd.config import ListenAddress, Settings
+from signerd import addresses
+from signerd.addresses import ListenAddress
+from signerd.config import Settings
 from signerd.daemon.clock import Clock
 from signerd.errors import AlreadyRunning, ConfigError
 from signerd.observe import events, exposition, process
@@ -88,7 +89,7 @@ def listening_if(settings: Settings) -> AbstractContextManager[Listener | None]:
     text = settings.config.metrics.listen
     if not text:
         return contextlib.nullcontext()
-    return listening(config.listen_address(text, source=str(settings.config_file)))
+    return listening(addresses.parse(text, key=KEY))
 
 
 async def tick(log: Log) -> None:

@@ -15,6 +15,8 @@ from signerd.store import files
 
 MODE = 0o660
 BACKLOG = 64
+MAX_PATH = 107
+"""Bytes that fit into a socket address (unix(7): 108 with the final zero)."""
 
 
 def listen(path: Path, *, key: str) -> socket.socket:
@@ -22,10 +24,12 @@ def listen(path: Path, *, key: str) -> socket.socket:
 
     Raises AlreadyRunning if somebody listens there, ConfigError or OutputError if no socket can be made.
     """
-    _require_dead(path, key)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     # Made under a name of its own, and renamed: nobody can connect before the mode is right.
     temporary = path.with_name(f".{secrets.token_hex(4)}")
+    if max(len(os.fsencode(path)), len(os.fsencode(temporary))) > MAX_PATH:
+        raise ConfigError(f"{path} is too long for a socket", hint=f"set `{key}` to a shorter one")
+    _require_dead(path, key)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     try:
         listener.bind(os.fspath(temporary))
         temporary.chmod(MODE)
@@ -35,8 +39,6 @@ def listen(path: Path, *, key: str) -> socket.socket:
         listener.close()
         with contextlib.suppress(OSError):
             temporary.unlink()
-        if "AF_UNIX path too long" in str(error):
-            raise ConfigError(f"{path} is too long for a socket", hint=f"shorten `{key}`") from error
         raise OutputError(
             f"cannot make the socket {path}: {files.reason(error)}",
             hint=f"let `{key}` name a path in a directory that this user may write to",

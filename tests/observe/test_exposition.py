@@ -53,9 +53,7 @@ def test_a_histogram_counts_up_to_each_bound():
 
 
 def test_a_family_without_samples_is_announced():
-    assert render([(HISTOGRAM, {})]) == (
-        "# HELP some_seconds How long.\n# TYPE some_seconds histogram\n"
-    )
+    assert render([(HISTOGRAM, {})]) == ("# HELP some_seconds How long.\n# TYPE some_seconds histogram\n")
 
 
 def test_help_is_escaped():

@@ -26,7 +26,7 @@ def test_an_event_arrives_with_its_fields(tmp_path):
         (entry,) = daemon.entries()
 
     assert entry == {
-        "MESSAGE": "request-refused: request_id=7 message=\"sign_message (type 23)\" rule=sign-message "
+        "MESSAGE": 'request-refused: request_id=7 message="sign_message (type 23)" rule=sign-message '
         "reason=not\N{REPLACEMENT CHARACTER}signed",
         "MESSAGE_ID": catalogue.message_id(events.RequestRefused),
         "PRIORITY": "4",

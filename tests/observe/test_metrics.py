@@ -170,7 +170,10 @@ def test_gauges_say_what_the_judge_says():
 
 
 def test_names_and_units_are_as_prometheus_asks():
-    families = [family for family, _ in (*after().families(), *Gauges(readiness=READY, certificate_expiry=1).families())]
+    families = [
+        family
+        for family, _ in (*after().families(), *Gauges(readiness=READY, certificate_expiry=1).families())
+    ]
 
     assert len({family.name for family in families}) == len(families)
     for family in families:
