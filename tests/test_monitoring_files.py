@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import shutil
@@ -18,7 +19,7 @@ from signerd.core.pairing import PairingRule
 from signerd.daemon.signing_service import BUG_RULE
 from signerd.observe import events, exposition, process
 from signerd.observe.metrics import NODE, SCHEDULER, Gauges, Metrics
-from signerd.observe.readiness import Readiness
+from signerd.observe.probes import Verdict
 
 ROOT = Path(__file__).resolve().parent.parent
 ALERTS = ROOT / "monitoring" / "alerts.yml"
@@ -32,8 +33,8 @@ FUNCTIONS = {
 }  # fmt: skip
 
 
-def page() -> str:
-    """The page of a daemon that has met everything once."""
+def page(state: str = "ready") -> str:
+    """The page of a daemon that has met everything once, and is in this state."""
     metrics = Metrics()
     for event in (
         events.Started(node_id="02", network="regtest", signer_version="v", scheduler="s", version="1"),
@@ -44,15 +45,16 @@ def page() -> str:
         events.PairingRefused(request_id=1, device="x", rule=str(PairingRule.REPLAYED), reason="x"),
     ):
         metrics.hear(event, 1_700_000_000.0)
-    ready = Readiness(started=True, live=True, ready=True, state="ready", reason="")
-    gauges = Gauges(readiness=ready, certificate_expiry=1)
+    ready = Verdict(started=True, live=True, ready=True, state=state, reason="")
+    gauges = Gauges(verdict=ready, certificate_expiry=1)
     return exposition.render([*metrics.families(), *gauges.families(), *process.families()])
 
 
 def exported() -> dict[str, dict[str, set[str]]]:
     """Every name of a sample → its labels → their values."""
     found: dict[str, dict[str, set[str]]] = {"up": {}}
-    for family in text_string_to_metric_families(page()):
+    pages = (page(state) for state in ("ready", "node-not-scheduled"))
+    for family in itertools.chain.from_iterable(map(text_string_to_metric_families, pages)):
         for sample in family.samples:
             labels = found.setdefault(sample.name, {})
             for name, value in sample.labels.items():

@@ -35,7 +35,7 @@ def command(**common: Any) -> int:
     log = Log(form=settings.config.log.format, level=settings.config.log.level, node=keys.node_id.hex())
     bus = Bus(log.emit)
     try:
-        Supervisor(settings, keys, bus, log).run()
+        Supervisor(settings, keys, bus, log=log).run()
     except SignerdError as problem:
         bus.emit(events.Failed(reason=problem.message, hint=problem.hint, exit_code=int(problem.exit_code)))
         return problem.exit_code

@@ -7,12 +7,13 @@ import contextlib
 import errno
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field
 
 from signerd import addresses
 from signerd.addresses import ListenAddress
 from signerd.config import Settings
+from signerd.core.certificates import DeviceCertificate
 from signerd.daemon.clock import Clock
 from signerd.errors import AlreadyRunning, ConfigError
 from signerd.observe import events, exposition, process
@@ -22,7 +23,7 @@ from signerd.observe.http_message import Response
 from signerd.observe.http_server import HttpServer
 from signerd.observe.logs import Log
 from signerd.observe.metrics import Gauges, Metrics
-from signerd.observe.readiness import Judge, Readiness
+from signerd.observe.probes import Judge, StreamJudge, Verdict
 from signerd.store import files, public_socket
 
 KEY = "metrics.listen"
@@ -45,7 +46,7 @@ class Monitoring:
 
     bus: Bus
     clock: Clock
-    gauges: Callable[[Readiness], Gauges]
+    gauges: Callable[[Verdict], Gauges]
     judge: Judge
     metrics: Metrics = field(default_factory=Metrics)
 
@@ -78,10 +79,40 @@ class Monitoring:
         )
         return Response(_OK, text.encode(), exposition.CONTENT_TYPE)
 
-    def _verdict(self, question: Callable[[Readiness], bool]) -> Response:
-        readiness = self.judge()
-        verdict = question(readiness)
-        return Response(_OK if verdict else _NOT_NOW, readiness.document(verdict), "application/json")
+    def _verdict(self, question: Callable[[Verdict], bool]) -> Response:
+        verdict = self.judge()
+        answer = question(verdict)
+        return Response(_OK if answer else _NOT_NOW, verdict.document(answer), "application/json")
+
+
+def prepared(
+    listener: Listener | None,
+    *,
+    bus: Bus,
+    clock: Clock,
+    log: Log,
+    certificate: DeviceCertificate,
+    judge: Judge | None = None,
+    pairing_waiting: Callable[[], int] = lambda: 0,
+) -> AbstractAsyncContextManager[None]:
+    """Hears from now on; answers there while entered. Without a listener, it does neither."""
+    if listener is None:
+        return contextlib.nullcontext()
+    if judge is None:
+        judge = StreamJudge()
+        bus.listen(judge.hear)
+    return Monitoring(
+        bus=bus,
+        clock=clock,
+        judge=judge,
+        gauges=lambda verdict: Gauges(
+            verdict=verdict,
+            certificate_expiry=certificate.not_after,
+            pairing_waiting=pairing_waiting(),
+            folded=log.folded,
+            lost=log.lost,
+        ),
+    ).serving(listener)
 
 
 def listening_if(settings: Settings) -> AbstractContextManager[Listener | None]:

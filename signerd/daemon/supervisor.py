@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import signal
 from collections.abc import Coroutine
 from contextlib import AbstractAsyncContextManager
@@ -16,7 +15,6 @@ from signerd.core.signer import Signer
 from signerd.daemon import expiry, hardening, identity, monitoring, preflight
 from signerd.daemon.backoff import Backoff
 from signerd.daemon.clock import Clock, SystemClock
-from signerd.daemon.monitoring import Monitoring
 from signerd.daemon.node_attachment import NodeAttachment
 from signerd.daemon.scheduler_link import SchedulerLink
 from signerd.daemon.scheduler_stream import SchedulerStream
@@ -30,8 +28,6 @@ from signerd.greenlight.transport import ClientOptions, Identity
 from signerd.observe import events
 from signerd.observe.bus import Bus
 from signerd.observe.logs import Log
-from signerd.observe.metrics import Gauges
-from signerd.observe.readiness import StreamJudge
 from signerd.store import files, lineage
 from signerd.store.state_db import StateDb
 from signerd.units import UnixTime
@@ -58,7 +54,7 @@ class Supervisor:
     """The whole daemon: everything is checked in `run` before any loop starts."""
 
     def __init__(
-        self, settings: Settings, keys: NodeKeys, bus: Bus, log: Log, *, clock: Clock | None = None
+        self, settings: Settings, keys: NodeKeys, bus: Bus, *, log: Log, clock: Clock | None = None
     ) -> None:
         self._settings = settings
         self._keys = keys
@@ -75,7 +71,9 @@ class Supervisor:
             credentials = identity.load_credentials(self._settings)
             device = identity.device(self._settings, credentials)
             certificate = identity.check(device, node_id=self._keys.node_id, now=self._clock.now())
-            serving = self._monitoring(certificate, door)
+            serving = monitoring.prepared(
+                door, bus=self._bus, clock=self._clock, log=self._log, certificate=certificate
+            )
             path = self._settings.state_file
             anew = not path.exists()
             with lineage.in_use(path, self._keys.node_id) as store:
@@ -123,26 +121,6 @@ class Supervisor:
                     meaning="a paired device may give another one more rights than it has",
                 )
             )
-
-    def _monitoring(
-        self, certificate: DeviceCertificate, door: monitoring.Listener | None
-    ) -> AbstractAsyncContextManager[None]:
-        if door is None:
-            return contextlib.nullcontext()
-        judge = StreamJudge()
-        self._bus.listen(judge.hear)
-        log = self._log
-        return Monitoring(
-            bus=self._bus,
-            clock=self._clock,
-            judge=judge,
-            gauges=lambda readiness: Gauges(
-                readiness=readiness,
-                certificate_expiry=certificate.not_after,
-                folded=log.folded,
-                lost=log.lost,
-            ),
-        ).serving(door)
 
     async def _serve(
         self,

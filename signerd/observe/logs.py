@@ -33,13 +33,11 @@ class Log:
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        chosen = choose(form, environ, descriptor)
-        self._journal = journal.Journal(journal_socket, node=node) if chosen == "journal" else None
-        self._render = (
-            lines.text_renderer(colours=may_colour(environ, descriptor))
-            if chosen == "text"
-            else lines.json_line
-        )
+        self._environ = environ
+        self._descriptor = descriptor
+        self._journal_socket = journal_socket
+        self._node = node
+        self._render, self._journal = self._made(form)
         self._outlet = Outlet(descriptor)
         self._folding = Folding()
         self._rank = _RANKS[level]
@@ -53,9 +51,24 @@ class Log:
         """How many lines nobody took."""
         return self._outlet.lost
 
-    def set_level(self, level: Level) -> None:
-        """Show events of this level and above from now on."""
-        self._rank = _RANKS[level]
+    def prepared(self, *, form: Form, level: Level) -> Callable[[], None]:
+        """Another form and level; they hold once the result is called, which cannot fail."""
+        render, way = self._made(form)
+
+        def commit() -> None:
+            if self._journal:
+                self._journal.close()
+            self._render, self._journal, self._rank = render, way, _RANKS[level]
+
+        return commit
+
+    def _made(self, form: Form) -> tuple[lines.Renderer, journal.Journal | None]:
+        chosen = choose(form, self._environ, self._descriptor)
+        if chosen == "journal":
+            return lines.json_line, journal.Journal(self._journal_socket, node=self._node)
+        if chosen == "text":
+            return lines.text_renderer(colours=may_colour(self._environ, self._descriptor)), None
+        return lines.json_line, None
 
     def emit(self, event: Event) -> None:
         """One line for one event, or for many that are the same trouble again."""

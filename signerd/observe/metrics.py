@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from signerd.observe import events
 from signerd.observe.events import Event
 from signerd.observe.exposition import Family, Histogram, Labels, Samples
-from signerd.observe.readiness import Readiness
+from signerd.observe.probes import Verdict
 
 MOST_SERIES = 1000
 """Of one metric. Rules times messages are fewer; past it, all the labels are `other`."""
@@ -90,7 +90,7 @@ _COUNTED = (
 class Gauges:
     """What is asked for when somebody looks, because no event tells it."""
 
-    readiness: Readiness
+    verdict: Verdict
     certificate_expiry: int
     pairing_waiting: int = 0
     folded: int = 0
@@ -100,10 +100,10 @@ class Gauges:
         """As samples."""
         yield CERTIFICATE_EXPIRY, {(): self.certificate_expiry}
         yield PAIRING_WAITING, {(): self.pairing_waiting}
-        yield STORE_FAILING, {(): float(self.readiness.state == "store-failing")}
-        yield LIVE, {(): float(self.readiness.live)}
-        yield READY, {(): float(self.readiness.ready)}
-        yield STATE, {(self.readiness.state,): 1}
+        yield STORE_FAILING, {(): float(self.verdict.state == "store-failing")}
+        yield LIVE, {(): float(self.verdict.live)}
+        yield READY, {(): float(self.verdict.ready)}
+        yield STATE, {(self.verdict.state,): 1}
         yield FOLDED, {(): self.folded}
         yield LOST, {(): self.lost}
 
@@ -130,6 +130,9 @@ class Metrics:
         match event:
             case events.RequestAnswered():
                 self._answered(type_of(event.message), event.ms / 1000, now)
+            case events.RequestRefused(rule="answer-not-taken"):
+                # Not our refusal: another signer of the node was quicker.
+                self._request(type_of(event.message), "not-taken", "", now)
             case events.RequestRefused():
                 self._request(type_of(event.message), "refused", event.rule, now)
             case events.PairingApproved():

@@ -20,7 +20,7 @@ from signerd.errors import AlreadyRunning, ConfigError, ExitCode, OutputError
 from signerd.observe import events
 from signerd.observe.bus import Bus
 from signerd.observe.metrics import Gauges
-from signerd.observe.readiness import StreamJudge
+from signerd.observe.probes import StreamJudge
 
 ANY_PORT = ListenAddress(host="127.0.0.1", port=0)
 
@@ -34,7 +34,7 @@ def made(bus: Bus) -> Monitoring:
     bus.listen(judge.hear)
     return Monitoring(
         bus=bus, clock=FakeClock(), judge=judge,
-        gauges=lambda readiness: Gauges(readiness=readiness, certificate_expiry=1_800_000_000),
+        gauges=lambda verdict: Gauges(verdict=verdict, certificate_expiry=1_800_000_000),
     )  # fmt: skip
 
 

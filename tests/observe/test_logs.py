@@ -42,7 +42,9 @@ def test_the_level_hides_what_is_below_it_until_it_is_changed():
         log.emit(refusal())
         assert entries(p) == []
         log.emit(FAILED)
-        log.set_level("info")
+        commit = log.prepared(form="json", level="info")
+        log.emit(refusal("before"))
+        commit()
         log.emit(refusal())
         assert [entry["event"] for entry in entries(p)] == ["failed", "request-refused"]
 
@@ -78,6 +80,18 @@ def test_auto_is_text_on_a_terminal_with_colours_for_whoever_wants_them():
 def test_no_colours_in_a_pipe():
     with pipe() as p:
         assert not may_colour({}, p.writing)
+
+
+def test_the_form_can_be_changed_while_it_runs(tmp_path):
+    with pipe() as p, journald(tmp_path / "socket") as daemon:
+        log = log_to(p, journal_socket=tmp_path / "socket")
+        for form in ("journal", "text", "journal", "json"):
+            log.prepared(form=form, level="info")()
+            log.emit(refusal(form))
+        assert [entry["SIGNERD_RULE"] for entry in daemon.entries()] == ["journal", "journal"]
+        text, last = p.text().splitlines()
+        assert "rule=text" in text
+        assert json.loads(last)["rule"] == "json"
 
 
 # Repeats

@@ -12,10 +12,10 @@ from signerd.observe import catalogue, events, metrics
 from signerd.observe.events import Event
 from signerd.observe.exposition import Family, Histogram
 from signerd.observe.metrics import Gauges, Metrics
-from signerd.observe.readiness import Readiness
+from signerd.observe.probes import Verdict
 
 NOW = 1_700_000_000.0
-READY = Readiness(started=True, live=True, ready=True, state="ready", reason="attached")
+READY = Verdict(started=True, live=True, ready=True, state="ready", reason="attached")
 
 
 def after(*heard: Event) -> Metrics:
@@ -53,6 +53,12 @@ def test_counts_requests_by_message_outcome_and_rule():
     assert value(reduced, metrics.REQUESTS, "sign_message", "refused", "sign-message") == 1
     assert value(reduced, metrics.REQUESTS, "unknown", "refused", "unsupported-message") == 1
     assert value(reduced, metrics.LAST_REQUEST) == NOW
+
+
+def test_an_answer_that_came_too_late_is_no_refusal():
+    reduced = after(refused("ecdh_req (type 1)", "answer-not-taken"))
+
+    assert dict(reduced.families())[metrics.REQUESTS] == {("ecdh_req", "not-taken", ""): 1}
 
 
 def test_durations_are_in_seconds():
@@ -159,7 +165,7 @@ def test_every_kind_of_event_is_counted():
 
 def test_gauges_say_what_the_judge_says():
     failing = dataclasses.replace(READY, ready=False, state="store-failing")
-    shown = dict(Gauges(readiness=failing, certificate_expiry=123, pairing_waiting=2).families())
+    shown = dict(Gauges(verdict=failing, certificate_expiry=123, pairing_waiting=2).families())
 
     assert shown[metrics.READY] == {(): 0.0}
     assert shown[metrics.LIVE] == {(): 1.0}
@@ -171,8 +177,7 @@ def test_gauges_say_what_the_judge_says():
 
 def test_names_and_units_are_as_prometheus_asks():
     families = [
-        family
-        for family, _ in (*after().families(), *Gauges(readiness=READY, certificate_expiry=1).families())
+        family for family, _ in (*after().families(), *Gauges(verdict=READY, certificate_expiry=1).families())
     ]
 
     assert len({family.name for family in families}) == len(families)

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from signerd.observe import events
-from signerd.observe.readiness import StreamJudge
+from signerd.observe.probes import StreamJudge
 
 UPGRADED = events.Upgraded(old_version="a", signer_version="b")
 OPEN = events.SchedulerStreamOpen()
@@ -21,10 +21,10 @@ DETACHED = events.NodeDetached(uri="https://n", reason="x", retry_seconds=1.0)
     [
         ([], "starting", False, False),
         ([OPEN], "starting", False, False),
-        ([UPGRADED, OPEN], "node-not-attached", True, False),
+        ([UPGRADED, OPEN], "detached", True, False),
         ([UPGRADED, OPEN, ATTACHED], "ready", True, True),
         ([UPGRADED, OPEN, ATTACHED, ENDED], "ready", True, True),
-        ([UPGRADED, OPEN, ATTACHED, DETACHED], "node-not-attached", True, False),
+        ([UPGRADED, OPEN, ATTACHED, DETACHED], "detached", True, False),
         ([UPGRADED, OPEN, ATTACHED, ENDED, DETACHED], "detached", True, False),
     ],
 )
@@ -32,10 +32,10 @@ def test_judges_by_the_streams(heard, state, started, ready):
     judge = StreamJudge()
     for event in heard:
         judge.hear(event)
-    readiness = judge()
+    verdict = judge()
 
-    assert (readiness.state, readiness.started, readiness.ready) == (state, started, ready)
-    assert readiness.live
+    assert (verdict.state, verdict.started, verdict.ready) == (state, started, ready)
+    assert verdict.live
 
 
 def test_the_document_has_a_version_and_the_reason():

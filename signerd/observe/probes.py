@@ -1,4 +1,4 @@
-"""Whether it lives, and whether it can sign now, with a reason."""
+"""What /livez, /readyz and /startupz answer: whether it lives, can sign now, and is past its start."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from signerd.observe.events import Event
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Readiness:
+class Verdict:
     """`state` is one word that programs match on; `reason` is for people."""
 
     started: bool
@@ -20,13 +20,13 @@ class Readiness:
     state: str
     reason: str
 
-    def document(self, verdict: bool) -> bytes:  # noqa: FBT001 - which of the three questions was asked
+    def document(self, answer: bool) -> bytes:  # noqa: FBT001 - the answer to one of three questions
         """As JSON, for whoever asked one of the questions."""
-        told = {"v": 1, "ok": verdict, "state": self.state, "reason": self.reason}
+        told = {"v": 1, "ok": answer, "state": self.state, "reason": self.reason}
         return json.dumps(told).encode() + b"\n"
 
 
-Judge = Callable[[], Readiness]
+Judge = Callable[[], Verdict]
 
 
 class StreamJudge:
@@ -53,7 +53,7 @@ class StreamJudge:
             case _:
                 pass
 
-    def __call__(self) -> Readiness:
+    def __call__(self) -> Verdict:
         if self._node:
             # Who is attached signs, also while the scheduler is away.
             return self._is("ready", "attached to the node")
@@ -61,9 +61,9 @@ class StreamJudge:
             return self._is("starting", "the scheduler has not answered yet")
         if not self._scheduler:
             return self._is("detached", "no connection to the scheduler")
-        return self._is("node-not-attached", "the node does not run, or is not reached")
+        return self._is("detached", "not attached to the node: it does not run, or is not reached")
 
-    def _is(self, state: str, reason: str) -> Readiness:
-        return Readiness(
+    def _is(self, state: str, reason: str) -> Verdict:
+        return Verdict(
             started=self._started or self._node, live=True, ready=state == "ready", state=state, reason=reason
         )
