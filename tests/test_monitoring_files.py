@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import subprocess
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -222,4 +223,6 @@ def test_prometheus_own_tool_agrees():
 
 
 def test_both_files_are_in_the_source_distribution():
-    assert '"/monitoring"' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+    assert "/monitoring" in project["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import socket
 
 import pytest
@@ -81,6 +82,25 @@ async def test_a_daemon_whose_port_is_taken_says_so_and_may_be_started_again(tmp
         assert "metrics.listen" in failed["hint"]
         async with w.daemon(**env) as daemon:
             await daemon.said("metrics-listening")
+
+
+@asynchronous
+async def test_a_socket_that_a_killed_daemon_left_behind_is_replaced(tmp_path):
+    async with world(tmp_path) as w:
+        await w.make_node()
+        path = tmp_path / "metrics"
+        env = w.configure(f'[metrics]\nlisten = "unix:{path}"\n')
+        for end in (signal.SIGKILL, signal.SIGTERM):
+            async with w.daemon(**env) as daemon:
+                said = await daemon.said("metrics-listening")
+                assert said["address"] == f"unix:{path}"
+                reader, writer = await asyncio.open_unix_connection(os.fspath(path))
+                writer.write(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+                assert (await reader.read()).startswith(b"HTTP/1.1 200 ")
+                writer.close()
+                await daemon.said("upgraded")
+                await daemon.stop(end)
+            assert path.exists() == (end is signal.SIGKILL)
 
 
 @asynchronous

@@ -13,7 +13,9 @@ import pytest
 from helpers.loglines import Pipe, Time, journald, pipe
 
 from signerd.observe import events
+from signerd.observe.bus import Bus
 from signerd.observe.logs import Log, choose, may_colour
+from signerd.observe.metrics import REQUESTS, Metrics
 
 DETACHED = events.NodeDetached(uri="https://n", reason="it went away", retry_seconds=1.0)
 FAILED = events.Failed(reason="x", hint=None, exit_code=70)
@@ -153,6 +155,16 @@ def test_errors_and_answers_are_never_folded():
             log.emit(FAILED)
             log.emit(answered)
         assert len(entries(p)) == 100
+
+
+def test_whoever_else_listens_hears_what_the_log_folds():
+    metrics = Metrics()
+    with pipe() as p:
+        bus = Bus(log_to(p).emit, lambda event: metrics.hear(event, 0.0))
+        for _ in range(50):
+            bus.emit(refusal())
+        assert len(entries(p)) == 5
+    assert dict(metrics.families())[REQUESTS] == {("unknown", "refused", "r"): 50}
 
 
 def test_what_the_level_hides_is_not_counted():
