@@ -218,6 +218,25 @@ class PairingRefused(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Stopping(Event):
+    """A signal arrived."""
+
+    NAME = "stopping"
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed(Event):
+    """The daemon ends with an error that it cannot mend itself."""
+
+    NAME = "failed"
+    LEVEL = "error"
+    reason: str
+    hint: str | None
+    exit_code: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MetricsListening(Event):
     """Metrics and health are served there."""
 
@@ -244,22 +263,3 @@ class LogLinesLost(Event):
     NAME = "log-lines-lost"
     LEVEL = "warning"
     count: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stopping(Event):
-    """A signal arrived."""
-
-    NAME = "stopping"
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failed(Event):
-    """The daemon ends with an error that it cannot mend itself."""
-
-    NAME = "failed"
-    LEVEL = "error"
-    reason: str
-    hint: str | None
-    exit_code: int
