@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
+from helpers.made_events import made
 from prometheus_client.parser import text_string_to_metric_families
 
 from signerd.core.pairing import PairingRule
@@ -38,12 +39,12 @@ def page(state: str = "ready") -> str:
     """The page of a daemon that has met everything once, and is in this state."""
     metrics = Metrics()
     for event in (
-        events.Started(node_id="02", network="regtest", signer_version="v", scheduler="s", version="1"),
-        events.RequestAnswered(request_id=1, message="sign_invoice (type 8)", ms=1.0),
-        events.RequestRefused(request_id=1, message="sign_message (type 23)", rule=BUG_RULE, reason="x"),
-        events.SchedulerCallFailed(call="GetNodeInfo", reason="x", hint=None, retry_seconds=1.0),
-        events.Garbage(source="node", size=1),
-        events.PairingRefused(request_id=1, device="x", rule=str(PairingRule.REPLAYED), reason="x"),
+        made(events.Started),
+        made(events.RequestAnswered, message="sign_invoice (type 8)"),
+        made(events.RequestRefused, message="sign_message (type 23)", rule=BUG_RULE),
+        made(events.SchedulerCallFailed, call="GetNodeInfo"),
+        made(events.Garbage, source="node"),
+        made(events.PairingRefused, rule=str(PairingRule.REPLAYED)),
     ):
         metrics.hear(event, 1_700_000_000.0)
     ready = Verdict(started=True, live=True, ready=True, state=state, reason="")
