@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -28,12 +29,13 @@ class Log:
         level: Level,
         node: str | None = None,
         environ: Mapping[str, str] = os.environ,
-        descriptor: int = STDERR,
+        descriptor: int | None = None,
         journal_socket: Path = journal.SOCKET,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._environ = environ
+        descriptor = _stderr() if descriptor is None else descriptor
         self._descriptor = descriptor
         self._journal_socket = journal_socket
         self._node = node
@@ -112,6 +114,14 @@ class Log:
             lost, self._told_lost = self._outlet.lost - self._told_lost, self._outlet.lost
             self._outlet.write(self._render(events.LogLinesLost(count=lost), now))
         self._outlet.write(self._render(event, now))
+
+
+def _stderr() -> int:
+    """Where stderr leads, or nowhere for a process that was started without one.
+
+    Its number is given to the next file that is opened then, which may be the store.
+    """
+    return STDERR if sys.stderr is not None else os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
 
 
 def choose(

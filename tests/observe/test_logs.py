@@ -6,6 +6,8 @@ import json
 import os
 import pty
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -210,6 +212,23 @@ def test_lost_lines_are_counted_and_said_as_soon_as_somebody_reads():
     assert (said["event"], said["count"]) == ("log-lines-lost", 3000 - len(read))
     assert failed["event"] == "failed"
     assert log.lost == said["count"]
+
+
+def test_without_a_stderr_no_other_file_gets_its_lines(tmp_path):
+    """Whoever closes stderr gives its number to the next file that is opened."""
+    precious = tmp_path / "precious"
+    program = (
+        "import os, sys\n"
+        "from signerd.observe import events, logs\n"
+        "assert os.open(sys.argv[1], os.O_CREAT | os.O_WRONLY) == 2\n"
+        "log = logs.Log(form='auto', level='info')\n"
+        "log.emit(events.SchedulerStreamOpen())\n"
+    )
+    shell = 'exec "$0" -c "$1" "$2" 2>&-'
+    done = subprocess.run(["sh", "-c", shell, sys.executable, program, precious], check=False)
+
+    assert done.returncode == 0
+    assert precious.read_bytes() == b""
 
 
 def test_a_reader_that_is_gone_raises_nothing():
