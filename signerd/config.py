@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 import msgspec
 
-from signerd import places
+from signerd import addresses, places
 from signerd.core import startup
 from signerd.core.pairing_auto import read_rules
 from signerd.errors import ConfigError, MalformedMessage
@@ -113,8 +113,14 @@ class AuditConfig(_Table, frozen=True):
 class LogConfig(_Table, frozen=True):
     """[log]"""
 
-    format: Literal["auto", "json", "text"] = "auto"
+    format: Literal["auto", "json", "text", "journal"] = "auto"
     level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class MetricsConfig(_Table, frozen=True):
+    """[metrics]"""
+
+    listen: str | None = None
 
 
 class Config(_Table, frozen=True):
@@ -131,6 +137,7 @@ class Config(_Table, frozen=True):
     control: ControlConfig = ControlConfig()
     audit: AuditConfig = AuditConfig()
     log: LogConfig = LogConfig()
+    metrics: MetricsConfig = MetricsConfig()
 
 
 class Overrides(msgspec.Struct, frozen=True, kw_only=True):
@@ -202,6 +209,8 @@ def parse(text: str, *, source: str) -> Config:
         what, key = _readable(error)
         raise ConfigError(f"{source}: {what}", hint=_allowed(key)) from error
     _check_values(config, source)
+    if config.metrics.listen:
+        addresses.parse(config.metrics.listen, key=f"{source}: metrics.listen")
     return config
 
 

@@ -13,7 +13,7 @@ SignerdError
 ├── OutputError          a file could not be written; nothing was lost         exit 73 or 74
 ├── StateError           the store cannot be used now                          exit 74
 │   └── StateLost        it is gone, an older copy or another node's           exit 65
-├── AlreadyRunning       another signerd owns this data directory              exit 75
+├── AlreadyRunning       another signerd owns this data directory or address   exit 75
 ├── Interrupted          the user said no, or pressed Ctrl-C                   exit 130
 └── RemoteError          the other side of a connection
     ├── Unavailable      try again later                                       exit 69

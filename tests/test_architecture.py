@@ -16,14 +16,15 @@ ROOT = Path(__file__).resolve().parent.parent
 MAY_IMPORT = {
     "errors": set(),
     "units": {"errors"},
+    "addresses": {"errors"},
     "core": {"errors", "units"},
     "places": {"errors"},
-    "config": {"errors", "units", "core", "places"},
+    "config": {"errors", "units", "addresses", "core", "places"},
     "greenlight": {"errors", "units", "core"},
     "store": {"errors", "units", "core"},
     "observe": {"errors", "units", "core"},
     "control": {"errors", "units", "core", "store", "observe"},
-    "daemon": {"errors", "units", "core", "config", "greenlight", "store", "observe", "control"},
+    "daemon": {"errors", "units", "addresses", "core", "config", "greenlight", "store", "observe", "control"},
     "dev": {"errors", "units", "core", "greenlight"},
     "cli": {
         "errors",

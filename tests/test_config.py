@@ -396,7 +396,7 @@ def test_refuses_a_value_of_another_type_and_names_the_key(text):
         ('network = "mainnet"', "bitcoin, testnet, signet, regtest"),
         ('[pairing]\npolicy = "allow"', "attested, confirm, deny"),
         ('[log]\nlevel = "INFO"', "debug, error, info, warning"),
-        ('[log]\nformat = "xml"', "auto, json, text"),
+        ('[log]\nformat = "xml"', "auto, json, text, journal"),
     ],
 )
 def test_refuses_a_choice_that_there_is_not_and_shows_those_that_there_are(text, choices):

@@ -33,10 +33,13 @@ def command(**common: Any) -> int:
     from signerd.observe.logs import Log
 
     keys = node_secret.load_keys(settings)
-    bus = Bus(Log(form=settings.config.log.format, level=settings.config.log.level).emit)
+    log = Log(form=settings.config.log.format, level=settings.config.log.level, node=keys.node_id.hex())
+    bus = Bus(log.emit)
     try:
-        Supervisor(settings, keys, bus).run()
+        Supervisor(settings, keys, bus, log=log).run()
     except SignerdError as problem:
         bus.emit(events.Failed(reason=problem.message, hint=problem.hint, exit_code=int(problem.exit_code)))
         return problem.exit_code
+    finally:
+        log.close()
     return ExitCode.OK

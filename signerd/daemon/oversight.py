@@ -27,7 +27,8 @@ from signerd.errors import SignerdError, StateError
 from signerd.observe import board, readiness
 from signerd.observe.board import Board
 from signerd.observe.bus import Bus
-from signerd.observe.events import Event, Stopping
+from signerd.observe.event import Event
+from signerd.observe.events import Stopping
 from signerd.observe.history import History
 from signerd.observe.readiness import Health
 from signerd.store import disk

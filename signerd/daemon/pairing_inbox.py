@@ -17,7 +17,7 @@ from signerd.greenlight import translate
 from signerd.greenlight.pb import scheduler_pb2
 from signerd.observe import events
 from signerd.observe.bus import Bus
-from signerd.observe.events import Event
+from signerd.observe.event import Event
 
 TICK_SECONDS = 1.0
 """How often the clock is looked at while something waits: it may have jumped, or the machine have slept."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Coroutine
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ import signerd
 from signerd.control.pairing import PairingControl
 from signerd.core.policy.payments import REMEMBERED
 from signerd.core.signer import Signer
-from signerd.daemon import expiry, exported, hardening, identity, preflight
+from signerd.daemon import expiry, exported, hardening, identity, monitoring, preflight
 from signerd.daemon.audit_flush import AuditFlush
 from signerd.daemon.backoff import Backoff
 from signerd.daemon.clock import Clock, SystemClock
@@ -40,6 +41,8 @@ from signerd.greenlight.scheduler import SchedulerClient
 from signerd.greenlight.transport import ClientOptions, Identity
 from signerd.observe import events
 from signerd.observe.bus import Bus
+from signerd.observe.logs import Log
+from signerd.observe.probes import Verdict
 from signerd.store import files, lineage
 from signerd.store.state_db import StateDb
 from signerd.units import UnixTime
@@ -75,10 +78,13 @@ class _Kept:
 class Supervisor:
     """The whole daemon: everything is checked in `run` before any loop starts."""
 
-    def __init__(self, settings: Settings, keys: NodeKeys, bus: Bus, *, clock: Clock | None = None) -> None:
+    def __init__(
+        self, settings: Settings, keys: NodeKeys, bus: Bus, *, log: Log, clock: Clock | None = None
+    ) -> None:
         self._settings = settings
         self._keys = keys
         self._bus = bus
+        self._log = log
         self._clock = clock or SystemClock()
         self._oversight = Oversight(keys, bus, self._clock)
 
@@ -87,11 +93,20 @@ class Supervisor:
         preflight.require_compiled_curve()
         hardening.share_one_heap()
         files.make_private_directory(self._settings.data_dir)
-        with files.lock_directory(self._settings.data_dir):
+        with files.lock_directory(self._settings.data_dir), monitoring.listening_if(self._settings) as door:
             credentials = identity.load_credentials(self._settings)
             device = identity.device(self._settings, credentials)
             certificate = identity.check(device, node_id=self._keys.node_id, now=self._clock.now())
             exported.check(self._settings.data_dir, self._keys.node_id, self._bus)
+            serving = monitoring.prepared(
+                door,
+                bus=self._bus,
+                clock=self._clock,
+                log=self._log,
+                certificate=certificate,
+                judge=self._verdict,
+                pairing_waiting=self._waiting,
+            )
             path = self._settings.state_file
             anew = not path.exists()
             with lineage.in_use(path, self._keys.node_id) as store:
@@ -113,7 +128,7 @@ class Supervisor:
                         audit_head=str(store.audit_head),
                     )
                 )
-                asyncio.run(self._serve(device, certificate, store))
+                asyncio.run(self._serve(device, certificate, store, serving))
 
     def _announce(self, certificate: DeviceCertificate) -> None:
         settings, config = self._settings, self._settings.config
@@ -144,11 +159,34 @@ class Supervisor:
                 )
             )
 
-    async def _serve(self, device: Identity, certificate: DeviceCertificate, store: StateDb) -> None:
+    def _waiting(self) -> int:
+        count = self._oversight.pairings_waiting
+        return (count() if count else None) or 0
+
+    def _verdict(self) -> Verdict:
+        health = self._oversight.health
+        return Verdict(
+            started=self._oversight.board.upgraded,
+            live=health.live,
+            ready=health.ready,
+            state=health.state,
+            reason=health.reason,
+        )
+
+    async def _serve(
+        self,
+        device: Identity,
+        certificate: DeviceCertificate,
+        store: StateDb,
+        serving: AbstractAsyncContextManager[None],
+    ) -> None:
         reload = Unapplied(self._settings).reload
         kept = self._keep(store)
         pairing = PairingControl(kept.inbox).add_to
-        async with self._oversight.on_duty(self._settings.control_socket, store, reload, [pairing]):
+        async with (
+            serving,
+            self._oversight.on_duty(self._settings.control_socket, store, reload, [pairing]),
+        ):
             await self._run_loops(device, certificate, kept)
 
     def _keep(self, store: StateDb) -> _Kept:
@@ -246,6 +284,7 @@ class Supervisor:
             "path": path_watch.run(),
             "store": StoreWatch(store, self._settings.state_file, health).run(),
             "store health": health.run(path.renew),  # and so be asked again for what was refused
+            "log": monitoring.tick(self._log),
         }
 
     async def _until_signalled(self) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from signerd.observe import events
-from signerd.observe.events import Event
+from signerd.observe.event import Event
 
 LinkState = Literal["not-yet", "connected", "lost"]
 NodeState = Literal["not-yet", "not-scheduled", "attached", "detached"]

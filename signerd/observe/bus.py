@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from signerd.observe.events import Event
+from signerd.observe.event import Event
 
 Listener = Callable[[Event], None]
 

@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
 
-Level = Literal["debug", "info", "warning", "error"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
-    """Anything below. Fields are plain text and numbers; no event has a field for a secret."""
-
-    NAME: ClassVar[str]
-    LEVEL: ClassVar[Level] = "info"
+from signerd.observe.event import Event
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Started(Event):
+    """Everything was checked, and the loops begin."""
+
     NAME = "started"
     node_id: str
     network: str
@@ -89,6 +82,8 @@ class StoreWell(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryNotLocked(Event):
+    """The secret's memory may be swapped out."""
+
     NAME = "memory-not-locked"
     LEVEL = "warning"
     reason: str
@@ -124,6 +119,8 @@ class CertificateInUse(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CertificateExpires(Event):
+    """The device certificate ends in so many days; said daily from 30 days before."""
+
     NAME = "certificate-expires"
     LEVEL = "warning"
     days_left: int
@@ -141,11 +138,15 @@ class Upgraded(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SchedulerStreamOpen(Event):
+    """The scheduler's request stream is open."""
+
     NAME = "scheduler-stream-open"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SchedulerStreamEnded(Event):
+    """It ended; it is opened again after `retry_seconds`."""
+
     NAME = "scheduler-stream-ended"
     LEVEL = "warning"
     reason: str
@@ -173,12 +174,16 @@ class NodeNotScheduled(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeAttached(Event):
+    """Attached to the node."""
+
     NAME = "node-attached"
     uri: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeDetached(Event):
+    """The node's stream ended; the node is looked for again."""
+
     NAME = "node-detached"
     LEVEL = "warning"
     uri: str
@@ -188,7 +193,7 @@ class NodeDetached(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestAnswered(Event):
-    """A decision. `audit` is the number of its record, None where only a count of alike ones is recorded."""
+    """A request of the node was answered; `audit` is its record, none where alike ones are only counted."""
 
     NAME = "request-answered"
     request_id: int
@@ -201,7 +206,7 @@ class RequestAnswered(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestRefused(Event):
-    """A decision. `audit` is the number of its record, None where only a count of alike ones is recorded."""
+    """A request of the node was refused, by which rule; `audit` is its record, none where it is counted."""
 
     NAME = "request-refused"
     LEVEL = "warning"
@@ -227,7 +232,7 @@ class Garbage(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairingApproved(Event):
-    """`by`: `attested` (the policy), `owner` (a person), or `auto:` and the pattern of a rule."""
+    """A device was paired: `by` is `attested`, `owner`, or `auto:` and the pattern of a rule."""
 
     NAME = "pairing-approved"
     request_id: int
@@ -240,6 +245,8 @@ class PairingApproved(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairingRefused(Event):
+    """An approval was refused, by which rule."""
+
     NAME = "pairing-refused"
     LEVEL = "warning"
     request_id: int
@@ -339,6 +346,8 @@ class ClockSet(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stopping(Event):
+    """A signal arrived."""
+
     NAME = "stopping"
     reason: str
 
@@ -352,3 +361,32 @@ class Failed(Event):
     reason: str
     hint: str | None
     exit_code: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricsListening(Event):
+    """Metrics and health are served there."""
+
+    NAME = "metrics-listening"
+    address: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repeated(Event):
+    """So many more lines like one that was shown before were left out of the log; `like` says which."""
+
+    NAME = "repeated"
+    LEVEL = "warning"
+    of: str
+    like: str
+    count: int
+    seconds: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogLinesLost(Event):
+    """Whoever reads the log did not, and so many lines found no room."""
+
+    NAME = "log-lines-lost"
+    LEVEL = "warning"
+    count: int

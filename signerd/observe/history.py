@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
-from signerd.observe.events import Event
+from signerd.observe.event import Event
 
 KEPT = 1000
 WAITING = 1000

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import io
-import json
 
 import pytest
 from helpers.clock import FakeClock
@@ -14,7 +12,8 @@ from signerd.core.certificates import DeviceCertificate
 from signerd.daemon import expiry
 from signerd.daemon.expiry import ExpiryWatch
 from signerd.observe.bus import Bus
-from signerd.observe.logs import Log
+from signerd.observe.event import Event
+from signerd.observe.events import CertificateExpires
 from signerd.units import NodeId, UnixTime
 
 DAY = 86400
@@ -27,12 +26,10 @@ def certificate_with(days_left: int, clock: FakeClock) -> DeviceCertificate:
     )  # fmt: skip
 
 
-def said_with(days_left: int) -> list[dict[str, object]]:
-    clock, out = FakeClock(), io.StringIO()
-    ExpiryWatch(
-        certificate_with(days_left, clock), clock, Bus(Log(form="json", level="info", stream=out).emit)
-    ).look()
-    return [json.loads(line) for line in out.getvalue().splitlines()]
+def said_with(days_left: int) -> list[Event]:
+    clock, said = FakeClock(), []
+    ExpiryWatch(certificate_with(days_left, clock), clock, Bus(said.append)).look()
+    return said
 
 
 @pytest.mark.parametrize("days", [3650, 31, 30])
@@ -42,9 +39,10 @@ def test_says_nothing_while_there_is_time(days):
 
 @pytest.mark.parametrize("days", [29, 1, 0, -5])
 def test_warns_with_the_days_that_are_left_and_what_to_do(days):
-    (entry,) = said_with(days)
-    assert (entry["event"], entry["level"], entry["days_left"]) == ("certificate-expires", "warning", days)
-    assert "signerd recover" in str(entry["hint"])
+    (event,) = said_with(days)
+    assert isinstance(event, CertificateExpires)
+    assert (event.LEVEL, event.days_left) == ("warning", days)
+    assert "signerd recover" in event.hint
 
 
 @asynchronous

@@ -24,6 +24,7 @@ from signerd.greenlight.pb import scheduler_pb2 as pb
 from signerd.greenlight.scheduler import SchedulerClient
 from signerd.observe import events
 from signerd.observe.bus import Bus
+from signerd.observe.event import Event
 from signerd.store.state_db import StateDb
 
 STREAM = "/scheduler.Scheduler/SignerRequestsStream"
@@ -110,17 +111,17 @@ class Heard:
     """Listens for events."""
 
     def __init__(self) -> None:
-        self._events: list[events.Event] = []
+        self._events: list[Event] = []
         self._news = asyncio.Condition()
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def __call__(self, event: events.Event) -> None:
+    def __call__(self, event: Event) -> None:
         self._events.append(event)
         task = asyncio.ensure_future(self._tell())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def until(self, kind: type[events.Event], times: int = 1) -> None:
+    async def until(self, kind: type[Event], times: int = 1) -> None:
         async with self._news:
             await self._news.wait_for(lambda: sum(isinstance(e, kind) for e in self._events) >= times)
 

@@ -27,7 +27,7 @@ from signerd.greenlight.scheduler import SchedulerClient
 from signerd.greenlight.transport import Identity
 from signerd.observe import events
 from signerd.observe.bus import Bus
-from signerd.observe.events import Event
+from signerd.observe.event import Event
 from signerd.units import NodeId
 
 

@@ -25,7 +25,7 @@ from signerd.daemon.store_health import StoreHealth
 from signerd.errors import StateError, StateLost
 from signerd.observe import events
 from signerd.observe.bus import Bus
-from signerd.observe.events import Event
+from signerd.observe.event import Event
 from signerd.store import lineage
 from signerd.store.state_db import StateDb
 

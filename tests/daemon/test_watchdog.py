@@ -16,7 +16,8 @@ from signerd.daemon.notify import Notifier
 from signerd.daemon.pulse import Pulse
 from signerd.daemon.watchdog import SelfTest, Watchdog
 from signerd.observe.bus import Bus
-from signerd.observe.events import Event, Stuck, Unstuck
+from signerd.observe.event import Event
+from signerd.observe.events import Stuck, Unstuck
 from signerd.units import Secret
 
 HASTY = "20000"  # microseconds: fed every 10 ms

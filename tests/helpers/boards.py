@@ -7,7 +7,7 @@ from typing import Any
 
 from signerd.observe import board, events
 from signerd.observe.board import Board
-from signerd.observe.events import Event
+from signerd.observe.event import Event
 
 NOW = 1_800_000_000.0
 

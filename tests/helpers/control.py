@@ -10,7 +10,7 @@ from pathlib import Path
 
 from signerd.control.server import ControlServer, Limits, Page, Service
 from signerd.observe.bus import Bus
-from signerd.observe.events import Event
+from signerd.observe.event import Event
 
 
 @contextmanager

@@ -11,8 +11,10 @@ import pytest
 from signerd.core.state.book import Changes, ChannelId
 from signerd.core.state.channel import ChannelState
 from signerd.core.state.node import NodeState
+from signerd.daemon.store_health import StoreHealth
 from signerd.daemon.store_watch import StoreWatch
 from signerd.errors import InputMissing, OutputError, Refused, StateError, StateLost
+from signerd.observe.bus import Bus
 from signerd.store import lineage, revocations
 from signerd.store.state_db import StateDb
 from signerd.units import NodeId, UnixTime
@@ -123,7 +125,7 @@ def test_a_copy_of_some_time_ago_is_known_after_a_crash(path, tmp_path):
         with lineage.in_use(path, NODE) as store:
             store._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             shutil.copy(path, tmp_path / "copy")
-            watch = asyncio.create_task(StoreWatch(store, path).run(0.01))
+            watch = asyncio.create_task(StoreWatch(store, path, StoreHealth(store, path, Bus())).run(0.01))
             uses = lineage.witness(path).read_bytes()
             await asyncio.sleep(0.05)
             assert uses == lineage.witness(path).read_bytes(), "nothing has changed"
