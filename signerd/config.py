@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 import msgspec
 
 from signerd.core import startup
+from signerd.core.secret_container import Derivation
 from signerd.errors import ConfigError
 from signerd.units import NETWORKS, Network
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 DEFAULT_SCHEDULER_URI = "https://scheduler.gl.blckstrm.com"
 SECRET_FILE_NAME = "hsm_secret"  # noqa: S105 - a name, and no secret
+_PASSPHRASE = "SIGNERD_SECRET_PASSPHRASE_FILE"  # noqa: S105 - another
 MIB = 1024 * 1024
 DAY = 86_400
 _INT32 = 2**31 - 1  # gRPC keeps sizes in one
@@ -34,6 +36,9 @@ class SecretConfig(_Table, frozen=True):
     """[secret]"""
 
     file: str | None = None
+    passphrase_file: str | None = None
+    passphrase_credential: str | None = None
+    derivation: Derivation | None = None
 
 
 class SchedulerConfig(_Table, frozen=True):
@@ -103,6 +108,9 @@ class Overrides(msgspec.Struct, frozen=True, kw_only=True):
     data_dir: Path | None = None
     secret_file: Path | None = None
     network: Network | None = None
+    passphrase_file: Path | None = None
+    passphrase_fd: int | None = None
+    derivation: Derivation | None = None
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,6 +125,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ca_file: Path | None
     nobody_cert_file: Path | None
     nobody_key_file: Path | None
+    passphrase_file: Path | None = None
+    passphrase_fd: int | None = None
+    derivation: Derivation | None = None
 
     @property
     def credentials_file(self) -> Path:
@@ -135,7 +146,7 @@ def load(overrides: Overrides, environ: Mapping[str, str]) -> Settings:
     config = parse(_read(path), source=str(path)) if path else Config()
     base = path.parent if path else Path()  # without a file there is nothing to resolve
     data_dir = _data_dir(overrides, environ, config, base)
-    scheduler = config.scheduler
+    secret, scheduler = config.secret, config.scheduler
     return Settings(
         config=config,
         config_file=path,
@@ -146,6 +157,9 @@ def load(overrides: Overrides, environ: Mapping[str, str]) -> Settings:
         ca_file=_own_or_gl(scheduler.ca_file, base, environ, "GL_CA_CRT"),
         nobody_cert_file=_own_or_gl(scheduler.nobody_cert_file, base, environ, "GL_NOBODY_CRT"),
         nobody_key_file=_own_or_gl(scheduler.nobody_key_file, base, environ, "GL_NOBODY_KEY"),
+        passphrase_file=_named(overrides.passphrase_file, environ, _PASSPHRASE, secret.passphrase_file, base),
+        passphrase_fd=overrides.passphrase_fd,
+        derivation=overrides.derivation or secret.derivation,
     )
 
 
@@ -235,30 +249,29 @@ def _read(path: Path) -> str:
 
 
 def _data_dir(overrides: Overrides, environ: Mapping[str, str], config: Config, base: Path) -> Path:
-    if overrides.data_dir:
-        return overrides.data_dir.absolute()
-    if named := environ.get("SIGNERD_DATA_DIR"):
-        return Path(named).absolute()
-    if config.data_dir:
-        return _resolve(config.data_dir, base, environ)
-    return default_data_dir(environ).absolute()
+    named = _named(overrides.data_dir, environ, "SIGNERD_DATA_DIR", config.data_dir, base)
+    return named or default_data_dir(environ).absolute()
 
 
 def _secret_file(
     overrides: Overrides, environ: Mapping[str, str], config: Config, base: Path, data_dir: Path
 ) -> Path:
-    if overrides.secret_file:
-        return overrides.secret_file.absolute()
-    if named := environ.get("SIGNERD_SECRET_FILE"):
-        return Path(named).absolute()
-    if config.secret.file:
-        return _resolve(config.secret.file, base, environ)
+    if named := _named(overrides.secret_file, environ, "SIGNERD_SECRET_FILE", config.secret.file, base):
+        return named
     # systemd hands secrets over in a directory of its own (LoadCredential=).
     if credentials := environ.get("CREDENTIALS_DIRECTORY"):
         handed_over = Path(credentials) / SECRET_FILE_NAME
         if os.path.lexists(handed_over):
             return handed_over
     return data_dir / SECRET_FILE_NAME
+
+
+def _named(
+    flag: Path | None, environ: Mapping[str, str], variable: str, written: str | None, base: Path
+) -> Path | None:
+    if named := flag or environ.get(variable):
+        return Path(named).absolute()
+    return _resolve(written, base, environ) if written else None
 
 
 def _scheduler_uri(environ: Mapping[str, str], config: Config) -> str:

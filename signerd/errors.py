@@ -5,6 +5,8 @@ SignerdError
 ├── InputMissing         the file is not there                                 exit 66
 ├── ConfigError          fix the configuration                                 exit 78
 ├── SecretError          fix the secret file or its permissions                exit 65
+│   ├── Sealed           say where its passphrase comes from                   exit 79
+│   └── WrongPassphrase  give the right one; this one was tried once           exit 80
 ├── CredentialsError     register or recover again                             exit 77
 ├── BackupError          this export cannot be opened                          exit 65
 ├── MalformedMessage     the other side sent bytes we cannot read              exit 65
@@ -13,6 +15,7 @@ SignerdError
 ├── StateError           stop: the store cannot be trusted                     exit 74
 │   └── StateLost        it is gone, an older copy or another node's           exit 65
 ├── AlreadyRunning       another signerd owns this data directory              exit 75
+├── MemoryShort          make room, then try again                             exit 75
 ├── Interrupted          the user said no, or pressed Ctrl-C                   exit 130
 └── RemoteError          the other side of a connection
     ├── Unavailable      try again later                                       exit 69
@@ -22,7 +25,7 @@ SignerdError
     ├── AccessDenied     our credentials are refused                           exit 77
     └── ProtocolViolation  it answered something that no honest peer answers   exit 76
 
-Exit codes are those of sysexits.h; they are a promise to scripts and to systemd.
+Exit codes to 78 are those of sysexits.h, 79 and 80 are our own; they are a promise to scripts and to systemd.
 """
 
 from __future__ import annotations
@@ -31,7 +34,7 @@ import enum
 
 
 class ExitCode(enum.IntEnum):
-    """sysexits.h, the part that signerd uses. Printed by `signerd --help`, tested, documented."""
+    """sysexits.h, the part that signerd uses, and two more. Printed by `signerd --help`, documented."""
 
     OK = 0
     USAGE = 64
@@ -45,6 +48,8 @@ class ExitCode(enum.IntEnum):
     PROTOCOL = 76
     NO_PERMISSION = 77
     CONFIG = 78
+    SEALED = 79
+    WRONG_PASSPHRASE = 80
     INTERRUPTED = 130
 
 
@@ -73,6 +78,18 @@ class ConfigError(SignerdError):
 
 class SecretError(SignerdError):
     exit_code = ExitCode.DATA
+
+
+class Sealed(SecretError):
+    """The secret has a passphrase, and nothing says what it is."""
+
+    exit_code = ExitCode.SEALED
+
+
+class WrongPassphrase(SecretError):
+    """It was tried, once. A damaged file looks the same."""
+
+    exit_code = ExitCode.WRONG_PASSPHRASE
 
 
 class CredentialsError(SignerdError):
@@ -119,6 +136,12 @@ class StateLost(StateError):
 
 
 class AlreadyRunning(SignerdError):
+    exit_code = ExitCode.TRY_LATER
+
+
+class MemoryShort(SignerdError):
+    """What a passphrase costs could not be had; nothing else was tried."""
+
     exit_code = ExitCode.TRY_LATER
 
 
