@@ -104,7 +104,7 @@ def test_service_restarts_but_where_a_restart_mends_nothing():
     prevented = {int(code) for code in one("RestartPreventExitStatus").split()}
 
     assert one("Restart") == "always"
-    assert prevented == {64, 65, 66, 73, 76, 77, 78, MISSING_CREDENTIAL}
+    assert prevented == {64, 65, 66, 73, 76, 77, 78, 79, 80, MISSING_CREDENTIAL}
     assert prevented - {MISSING_CREDENTIAL} <= set(ExitCode)
     # These pass: the disk is full, another signerd still runs, nobody answers, a bug.
     passing = {ExitCode.OK, ExitCode.IO, ExitCode.TRY_LATER, ExitCode.UNAVAILABLE, ExitCode.INTERNAL}

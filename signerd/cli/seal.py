@@ -131,7 +131,7 @@ def _report(
     )
     if target is None:
         output.talk(
-            "The old bytes may still be on the disk (its journal, snapshots, the spare cells of an SSD) and in "
+            "The old bytes may still be on the disk (journal, snapshots, the spare cells of an SSD) and in "
             "backups. No program can wipe those."
         )
     if target is None and held.other_names:
