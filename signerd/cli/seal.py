@@ -108,11 +108,14 @@ def _write(held: Held, secret: Secret, new: Secret, target: Path | None, *, keep
     from signerd.store import secret_file
 
     if target is not None:
+        secret_file.require_free(target)
         seal = sealing.new_seal(secret, new, target)
         secret_file.create(target, seal.content, holds=secret, check=seal.check)
         return held.path
-    seal = sealing.new_seal(secret, new, held.path)
     kept = held.path.with_name(f"{held.path.name}.unsealed") if keep else None
+    if kept is not None:
+        secret_file.require_free(kept)
+    seal = sealing.new_seal(secret, new, held.path)
     if kept is not None:
         held.copy_to(kept)
     held.replace(seal.content, holds=secret, check=seal.check)
@@ -135,4 +138,4 @@ def _report(
             "backups. No program can wipe those."
         )
     if target is None and held.other_names:
-        output.talk(f"warning: {held.other_names} other names (hard links) keep the old file as it was")
+        output.talk(f"warning: hard links keep the old file under other names: {held.other_names}")

@@ -20,6 +20,7 @@ Derivation = Literal["hosted", "core-lightning"]
 Lightning itself is with that file, whose wallet has all 64."""
 
 _NO_PASSPHRASE = bytes(SECRET_SIZE)
+_RESTORE = "restore the file from your backup, as Core Lightning wrote it"
 
 
 def has_passphrase(content: bytes) -> bool:
@@ -65,7 +66,11 @@ def _exact_words(content: bytes, source: str) -> Secret:
     try:
         words = mnemonic.check(content.decode("ascii"))
     except (UnicodeDecodeError, SecretError):
-        raise SecretError(f"{source} is neither 32 bytes nor a check value with words after it") from None
+        raise SecretError(
+            f"{source} is neither 32 bytes nor a check value with words after it", hint=_RESTORE
+        ) from None
     if words.expose() != content:
-        raise SecretError(f"{source} has more in it than its words and single blanks between them")
+        raise SecretError(
+            f"{source} has more in it than its words and single blanks between them", hint=_RESTORE
+        )
     return words
