@@ -12,7 +12,6 @@ from helpers import sealing, vectors
 from helpers.terminal import Terminal
 from helpers.world import NODE_ID, WORDS, environment
 
-from signerd.core import sealed_secret
 from signerd.core.keys import mnemonic
 from signerd.core.keys.node import NodeKeys
 from signerd.units import Secret
@@ -76,12 +75,12 @@ def test_asks_twice_on_a_terminal_and_shows_nothing_of_it(signerd):
     path = signerd.put_secret(SECRET)
     terminal = Terminal("seal", "--keep", env=environment(signerd.home, TERM="dumb"))
     terminal.until("new passphrase: $")
-    terminal.type("möre than enough words")
+    terminal.type(PASSPHRASE)
     terminal.until("the same again: $")
-    terminal.type("möre than enough words")
+    terminal.type(PASSPHRASE)
     assert terminal.end() == 0, terminal.shown
-    assert "enough" not in terminal.shown
-    key = sealing.key_of("möre than enough words".encode())
+    assert "horse" not in terminal.shown
+    key = sealing.key_of(PASSPHRASE.encode())
     assert sealing.opened(path.read_bytes(), key) == SECRET
     kept = path.with_name("hsm_secret.unsealed")
     assert (kept.read_bytes(), stat.S_IMODE(kept.stat().st_mode)) == (SECRET, 0o600)
@@ -93,7 +92,6 @@ def test_asks_twice_on_a_terminal_and_shows_nothing_of_it(signerd):
         ("one passphrase of mine", "another one of mine", 64, "differ"),
         ("", None, 65, "empty"),
         ("\x04", None, 130, "no passphrase was typed"),  # Ctrl-D
-        ("\x03", None, 130, "interrupted"),  # Ctrl-C
     ],
 )
 def test_changes_nothing_when_the_passphrase_is_not_typed_well(signerd, first, second, code, says):
@@ -109,6 +107,7 @@ def test_changes_nothing_when_the_passphrase_is_not_typed_well(signerd, first, s
     assert path.read_bytes() == SECRET
 
 
+@pytest.mark.slow
 def test_the_passphrase_can_be_changed_without_a_plain_file_in_between(signerd):
     path = signerd.put_secret(bytes.fromhex(OF_CORE_LIGHTNING["file"]))
     old = put(signerd.home / "old", OF_CORE_LIGHTNING["passphrase"])
@@ -152,8 +151,6 @@ def test_the_words_of_a_container_are_sealed_as_the_node_that_they_were_said_to_
         (SECRET, ["seal", "--change"], 65, "is not sealed"),
         (SECRET, ["unseal"], 65, "is not sealed: it is 32 raw bytes"),
         (SECRET, ["seal"], 79, "no passphrase to seal with"),
-        (bytes(range(73)), ["unseal"], 79, "is sealed"),
-        (SECRET, ["seal", "--keep", "-o", "x"], 64, "do not go together"),
         (
             SECRET,
             ["seal", "--new-passphrase-file", "x", "--new-passphrase-fd", "3"],
@@ -161,7 +158,6 @@ def test_the_words_of_a_container_are_sealed_as_the_node_that_they_were_said_to_
             "do not go together",
         ),
         (SECRET, ["seal", "--passphrase-file", "x", "--passphrase-fd", "3"], 64, "do not go together"),
-        (SECRET, ["seal", "--passphrase-file", "none"], 66, "no passphrase at"),
         (bytes(74), ["unseal"], 65, "74 bytes"),
     ],
 )
@@ -201,8 +197,7 @@ def test_init_seals_before_anything_is_written(signerd, passphrase):
     assert done.json["node_id"] == NODE_ID.hex()
     content = (signerd.data_dir / "hsm_secret").read_bytes()
     secret = mnemonic.node_secret(mnemonic.check(WORDS))
-    key = sealed_secret.derive_key(Secret(PASSPHRASE.encode()))
-    assert sealed_secret.unseal(content, key, source="x") == secret
+    assert sealing.opened(content, sealing.key_of(PASSPHRASE.encode())) == secret.expose()
     assert ["hsm_secret"] == [path.name for path in signerd.data_dir.iterdir()]
 
 
@@ -211,7 +206,6 @@ def test_init_seals_before_anything_is_written(signerd, passphrase):
     [
         (["--import", "--seal"], 79, "no passphrase to seal with"),
         (["--import", "--seal", "--passphrase-fd", "0"], 64, "cannot both come from stdin"),
-        (["--adopt", ".", "--seal"], 64, "signerd seal"),
     ],
 )
 def test_init_writes_nothing_when_it_cannot_seal(signerd, arguments, code, says):

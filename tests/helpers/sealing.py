@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import struct
+from functools import cache
 
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import ChaCha20
@@ -15,6 +16,7 @@ _ROUNDS = ((0, 4, 8, 12), (1, 5, 9, 13), (2, 6, 10, 14), (3, 7, 11, 15),
            (0, 5, 10, 15), (1, 6, 11, 12), (2, 7, 8, 13), (3, 4, 9, 14))  # fmt: skip
 
 
+@cache
 def key_of(passphrase: bytes) -> bytes:
     """The 32-byte key that follows from a passphrase. Takes about a second."""
     salt = b"c-lightning" + bytes(5)
