@@ -26,7 +26,7 @@ def require(size: int) -> None:
 def shortage(size: int, *, meminfo: str, limits: Iterable[str]) -> str | None:
     """Why `size` bytes cannot be had, in words; None where nothing speaks against it.
 
-    `meminfo` is /proc/meminfo, and `limits` are the memory.max of our control groups (cgroups(7)).
+    `meminfo` is /proc/meminfo, and `limits` are those of our control groups (cgroups(7)).
     """
     for limit in limits:
         if limit.strip().isdigit() and int(limit) < size + _OURSELVES:
@@ -38,11 +38,16 @@ def shortage(size: int, *, meminfo: str, limits: Iterable[str]) -> str | None:
 
 
 def _limits() -> Iterator[str]:
-    """memory.max of our control group and of those around it, where the unified hierarchy is."""
+    """The limits of our control group and of those around it, in either hierarchy."""
     for line in _text(Path("/proc/self/cgroup")).splitlines():
-        if line.startswith("0::/"):
-            group = _CGROUPS / line.removeprefix("0::/")
-            yield from (_text(place / "memory.max") for place in (group, *group.parents))
+        _, controllers, path = line.split(":", 2)
+        if not controllers:
+            group, name = _CGROUPS / path.lstrip("/"), "memory.max"
+        elif "memory" in controllers.split(","):
+            group, name = _CGROUPS / "memory" / path.lstrip("/"), "memory.limit_in_bytes"
+        else:
+            continue
+        yield from (_text(place / name) for place in (group, *group.parents))
 
 
 def _text(path: Path) -> str:

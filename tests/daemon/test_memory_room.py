@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -47,3 +52,37 @@ def test_asks_the_machine_itself():
     with pytest.raises(MemoryShort, match="MiB") as caught:
         memory_room.require(2**60)
     assert caught.value.hint
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="limiting memory needs root")
+def test_finds_the_limit_of_the_control_group_that_it_runs_in():
+    hierarchies = {
+        "memory.max": Path("/sys/fs/cgroup"),
+        "memory.limit_in_bytes": Path("/sys/fs/cgroup/memory"),
+    }
+    found = [(name, place) for name, place in hierarchies.items() if (place / "cgroup.procs").exists()]
+    for name, place in found:
+        group = place / f"signerd-test-{os.getpid()}"
+        try:
+            group.mkdir()
+        except OSError:
+            continue
+        try:
+            if not (group / name).exists():
+                continue
+            (group / name).write_text(str(200 * MIB))
+            code = (
+                "import os, pathlib, sys\n"
+                "from signerd.daemon import memory_room\n"
+                "pathlib.Path(sys.argv[1]).write_text(str(os.getpid()))\n"
+                "memory_room.require(256 * 1024 * 1024)\n"
+            )
+            done = subprocess.run(
+                [sys.executable, "-c", code, str(group / "cgroup.procs")],
+                capture_output=True, text=True, timeout=30, check=False,
+            )  # fmt: skip
+            assert "this process may have 200 MiB in all" in done.stderr
+            return
+        finally:
+            group.rmdir()
+    pytest.skip("this machine lets us limit nobody's memory")
