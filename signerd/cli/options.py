@@ -18,7 +18,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _NETWORKS = ("bitcoin", "testnet", "signet", "regtest")
 _DERIVATIONS = ("hosted", "core-lightning")
-_DESCRIPTOR = click.IntRange(min=0)
+DESCRIPTOR = click.IntRange(min=0)
+"""The number of a file that whoever started us has opened for us."""
 _PATH = click.Path(path_type=Path)
 
 
@@ -26,11 +27,11 @@ def common(command: F) -> F:
     """Where everything is, and how the secret is opened; the function takes all of it as **common."""
     for option in (
         click.option(
-            "--derivation", type=click.Choice(_DERIVATIONS), help="What a mnemonic container means."
+            "--derivation", type=click.Choice(_DERIVATIONS), help="Which node a mnemonic container means."
         ),
-        click.option("--passphrase-fd", type=_DESCRIPTOR, metavar="N", help="… or in this descriptor."),
+        click.option("--passphrase-fd", type=DESCRIPTOR, metavar="N", help="A descriptor that has it."),
         click.option(
-            "--passphrase-file", type=_PATH, metavar="FILE", help="The secret's passphrase is here …"
+            "--passphrase-file", type=_PATH, metavar="FILE", help="A file with the secret's passphrase."
         ),
         click.option("--network", type=click.Choice(_NETWORKS), help="Bitcoin network."),
         click.option("--secret-file", type=_PATH, metavar="FILE", help="The node secret."),

@@ -12,6 +12,7 @@ from signerd.errors import Sealed, SecretError, UsageError
 
 if TYPE_CHECKING:
     from signerd.config import Settings
+    from signerd.core.secret_layout import Layout
     from signerd.store.secret_file import Held
     from signerd.units import Secret
 
@@ -19,13 +20,13 @@ _PATH = click.Path(path_type=Path)
 
 
 @click.command()
-@click.option("--keep", is_flag=True, help="Keep the file as it is beside it, as FILE.unsealed.")
+@click.option("--keep", is_flag=True, help="Keep the old file beside it, under its name and .previous.")
 @click.option(
-    "-o", "--output", "target", type=_PATH, metavar="FILE", help="Write there; leave the file alone."
+    "-o", "--output", "target", type=_PATH, metavar="FILE", help="Write there, and leave the secret as it is."
 )
 @click.option("--change", is_flag=True, help="Change the passphrase of a secret that has one.")
-@click.option("--new-passphrase-file", type=_PATH, metavar="FILE", help="The new passphrase …")
-@click.option("--new-passphrase-fd", type=click.IntRange(min=0), metavar="N", help="… in this descriptor.")
+@click.option("--new-passphrase-file", type=_PATH, metavar="FILE", help="A file with the new passphrase.")
+@click.option("--new-passphrase-fd", type=options.DESCRIPTOR, metavar="N", help="A descriptor that has it.")
 @click.option("--yes", is_flag=True, help="The words are written down; do not ask.")
 @options.as_json
 @options.common
@@ -94,12 +95,13 @@ def command(
     _report(settings, held, node_id, kept=kept, target=target, json=json)
 
 
-def _require_meant(layout: Any, path: Path, *, change: bool) -> None:
+def _require_meant(layout: Layout, path: Path, *, change: bool) -> None:
     from signerd.core.secret_layout import Layout
 
-    if layout is Layout.SEALED and not change:
+    is_sealed = layout is Layout.SEALED
+    if is_sealed and not change:
         raise SecretError(f"{path} is sealed already", hint="`signerd seal --change` changes its passphrase")
-    if layout is not Layout.SEALED and change:
+    if change and not is_sealed:
         raise SecretError(f"{path} is not sealed: there is nothing to change", hint="leave out --change")
 
 
@@ -112,7 +114,7 @@ def _write(held: Held, secret: Secret, new: Secret, target: Path | None, *, keep
         seal = sealing.new_seal(secret, new, target)
         secret_file.create(target, seal.content, holds=secret, check=seal.check)
         return held.path
-    kept = held.path.with_name(f"{held.path.name}.unsealed") if keep else None
+    kept = held.path.with_name(f"{held.path.name}.previous") if keep else None
     if kept is not None:
         secret_file.require_free(kept)
     seal = sealing.new_seal(secret, new, held.path)
@@ -129,7 +131,7 @@ def _report(
     output.result(
         {"v": 1, "node_id": node_id, "secret_file": str(path), "kept": kept and str(kept)},
         f"node id      {node_id}\nsecret file  {path}, sealed"
-        + (f"\nkept         {kept}, which has no passphrase" if kept else ""),
+        + (f"\nkept         {kept}, as it was" if kept else ""),
         json=json,
     )
     if target is None:

@@ -82,7 +82,7 @@ def test_asks_twice_on_a_terminal_and_shows_nothing_of_it(signerd):
     assert "horse" not in terminal.shown
     key = sealing.key_of(PASSPHRASE.encode())
     assert sealing.opened(path.read_bytes(), key) == SECRET
-    kept = path.with_name("hsm_secret.unsealed")
+    kept = path.with_name("hsm_secret.previous")
     assert (kept.read_bytes(), stat.S_IMODE(kept.stat().st_mode)) == (SECRET, 0o600)
 
 
@@ -179,12 +179,12 @@ def test_refuses_a_new_passphrase_that_could_not_be_typed(signerd, text, says):
     assert path.read_bytes() == SECRET
 
 
-@pytest.mark.parametrize("name", ["hsm_secret.unsealed", "sealed"])
+@pytest.mark.parametrize("name", ["hsm_secret.previous", "sealed"])
 def test_never_puts_anything_over_what_is_there(signerd, passphrase, name):
     path = signerd.put_secret(SECRET)
     other = path.with_name(name)
     other.write_bytes(b"precious")
-    option = ["--keep"] if name == "hsm_secret.unsealed" else ["-o", other]
+    option = ["--keep"] if name == "hsm_secret.previous" else ["-o", other]
     done = signerd.run("seal", "--passphrase-file", passphrase, *option)
     assert done.code == 65
     assert "never overwrites" in done.err
