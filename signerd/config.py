@@ -14,6 +14,7 @@ import msgspec
 from signerd import addresses, places
 from signerd.core import startup
 from signerd.core.pairing_auto import read_rules
+from signerd.core.secret_container import Derivation
 from signerd.errors import ConfigError, MalformedMessage
 from signerd.places import default_config_file, default_data_dir
 from signerd.units import NETWORKS, Network
@@ -25,6 +26,7 @@ __all__ = ["Config", "Overrides", "Settings", "default_config_file", "default_da
 
 DEFAULT_SCHEDULER_URI = "https://scheduler.gl.blckstrm.com"
 SECRET_FILE_NAME = "hsm_secret"  # noqa: S105 - a name, and no secret
+_PASSPHRASE = "SIGNERD_SECRET_PASSPHRASE_FILE"  # noqa: S105 - another
 MIB = 1024 * 1024
 DAY = 86_400
 _INT32 = 2**31 - 1  # gRPC keeps sizes in one
@@ -39,6 +41,9 @@ class SecretConfig(_Table, frozen=True):
     """[secret]"""
 
     file: str | None = None
+    passphrase_file: str | None = None
+    passphrase_credential: str | None = None
+    derivation: Derivation | None = None
 
 
 class SchedulerConfig(_Table, frozen=True):
@@ -148,6 +153,9 @@ class Overrides(msgspec.Struct, frozen=True, kw_only=True):
     secret_file: Path | None = None
     network: Network | None = None
     control_socket: Path | None = None
+    passphrase_file: Path | None = None
+    passphrase_fd: int | None = None
+    derivation: Derivation | None = None
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,6 +171,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     nobody_cert_file: Path | None
     nobody_key_file: Path | None
     control_socket: Path
+    passphrase_file: Path | None = None
+    passphrase_fd: int | None = None
+    derivation: Derivation | None = None
 
     @property
     def credentials_file(self) -> Path:
@@ -181,7 +192,7 @@ def load(overrides: Overrides, environ: Mapping[str, str]) -> Settings:
     config = parse(_read(path), source=str(path)) if path else Config()
     base = path.parent if path else Path()  # without a file there is nothing to resolve
     data_dir = _data_dir(overrides, environ, config, base)
-    scheduler = config.scheduler
+    secret, scheduler = config.secret, config.scheduler
     return Settings(
         config=config,
         config_file=path,
@@ -193,6 +204,9 @@ def load(overrides: Overrides, environ: Mapping[str, str]) -> Settings:
         nobody_cert_file=_own_or_gl(scheduler.nobody_cert_file, base, environ, "GL_NOBODY_CRT"),
         nobody_key_file=_own_or_gl(scheduler.nobody_key_file, base, environ, "GL_NOBODY_KEY"),
         control_socket=_socket(overrides, environ, config, base, data_dir),
+        passphrase_file=_named(overrides.passphrase_file, environ, _PASSPHRASE, secret.passphrase_file, base),
+        passphrase_fd=overrides.passphrase_fd,
+        derivation=overrides.derivation or secret.derivation,
     )
 
 
@@ -247,24 +261,15 @@ def _read(path: Path) -> str:
 
 
 def _data_dir(overrides: Overrides, environ: Mapping[str, str], config: Config, base: Path) -> Path:
-    if overrides.data_dir:
-        return overrides.data_dir.absolute()
-    if named := environ.get("SIGNERD_DATA_DIR"):
-        return Path(named).absolute()
-    if config.data_dir:
-        return places.resolve(config.data_dir, base, environ)
-    return default_data_dir(environ).absolute()
+    named = _named(overrides.data_dir, environ, "SIGNERD_DATA_DIR", config.data_dir, base)
+    return named or default_data_dir(environ).absolute()
 
 
 def _secret_file(
     overrides: Overrides, environ: Mapping[str, str], config: Config, base: Path, data_dir: Path
 ) -> Path:
-    if overrides.secret_file:
-        return overrides.secret_file.absolute()
-    if named := environ.get("SIGNERD_SECRET_FILE"):
-        return Path(named).absolute()
-    if config.secret.file:
-        return places.resolve(config.secret.file, base, environ)
+    if named := _named(overrides.secret_file, environ, "SIGNERD_SECRET_FILE", config.secret.file, base):
+        return named
     # systemd hands secrets over in a directory of its own (LoadCredential=).
     if credentials := environ.get("CREDENTIALS_DIRECTORY"):
         handed_over = Path(credentials) / SECRET_FILE_NAME
@@ -281,6 +286,14 @@ def _socket(over: Overrides, environ: Mapping[str, str], config: Config, base: P
     systemd, xdg = environ.get("RUNTIME_DIRECTORY"), environ.get("XDG_RUNTIME_DIR")
     private = Path(systemd.split(":")[0]) if systemd else Path(xdg) / "signerd" if xdg else data_dir
     return private.absolute() / "signerd.sock"
+
+
+def _named(
+    flag: Path | None, environ: Mapping[str, str], variable: str, written: str | None, base: Path
+) -> Path | None:
+    if named := flag or environ.get(variable):
+        return Path(named).absolute()
+    return places.resolve(written, base, environ) if written else None
 
 
 def _scheduler_uri(environ: Mapping[str, str], config: Config) -> str:

@@ -5,6 +5,8 @@ SignerdError
 ├── InputMissing         the file is not there                                 exit 66
 ├── ConfigError          fix the configuration                                 exit 78
 ├── SecretError          fix the secret file or its permissions                exit 65
+│   ├── Sealed           say where its passphrase comes from                   exit 79
+│   └── WrongPassphrase  give the right one; this one was tried once           exit 80
 ├── CredentialsError     register or recover again                             exit 77
 ├── BackupError          this export cannot be opened                          exit 65
 ├── AuditBroken          the records of decisions are not as they were written  exit 65
@@ -14,6 +16,7 @@ SignerdError
 ├── StateError           the store cannot be used now                          exit 74
 │   └── StateLost        it is gone, an older copy or another node's           exit 65
 ├── AlreadyRunning       another signerd owns this data directory or address   exit 75
+├── MemoryShort          make room, then try again                             exit 75
 ├── Interrupted          the user said no, or pressed Ctrl-C                   exit 130
 └── RemoteError          the other side of a connection
     ├── Unavailable      try again later                                       exit 69
@@ -23,7 +26,7 @@ SignerdError
     ├── AccessDenied     our credentials are refused                           exit 77
     └── ProtocolViolation  it answered something that no honest peer answers   exit 76
 
-Exit codes are those of sysexits.h; they are a promise to scripts and to systemd.
+Exit codes to 78 are those of sysexits.h, 79 and 80 are our own; they are a promise to scripts and to systemd.
 """
 
 from __future__ import annotations
@@ -33,7 +36,7 @@ from typing import TypeVar
 
 
 class ExitCode(enum.IntEnum):
-    """sysexits.h, the part that signerd uses. Printed by `signerd --help`, tested, documented."""
+    """sysexits.h, the part that signerd uses, and two more. Printed by `signerd --help`, documented."""
 
     OK = 0
     USAGE = 64
@@ -47,6 +50,8 @@ class ExitCode(enum.IntEnum):
     PROTOCOL = 76
     NO_PERMISSION = 77
     CONFIG = 78
+    SEALED = 79
+    WRONG_PASSPHRASE = 80
     INTERRUPTED = 130
 
 
@@ -75,6 +80,18 @@ class ConfigError(SignerdError):
 
 class SecretError(SignerdError):
     exit_code = ExitCode.DATA
+
+
+class Sealed(SecretError):
+    """The secret has a passphrase, and nothing says what it is."""
+
+    exit_code = ExitCode.SEALED
+
+
+class WrongPassphrase(SecretError):
+    """It was tried, once. A damaged file looks the same."""
+
+    exit_code = ExitCode.WRONG_PASSPHRASE
 
 
 class CredentialsError(SignerdError):
@@ -125,6 +142,12 @@ class StateLost(StateError):
 
 
 class AlreadyRunning(SignerdError):
+    exit_code = ExitCode.TRY_LATER
+
+
+class MemoryShort(SignerdError):
+    """What a passphrase costs could not be had; nothing else was tried."""
+
     exit_code = ExitCode.TRY_LATER
 
 

@@ -50,8 +50,8 @@ CORE_COMMON = {"requests": "state", "startup": "handlers"}
 # it can read the clock; the one file that needs its calendar may not call that.
 CORE_USES = {
     "__future__", "abc", "base64", "binascii", "bisect", "coincurve", "collections", "cryptography",
-    "dataclasses", "embit", "enum", "functools", "hashlib", "hmac", "itertools", "json", "math", "operator",
-    "re", "signerd", "string", "struct", "types", "typing", "unicodedata", "warnings",
+    "dataclasses", "embit", "enum", "functools", "hashlib", "hmac", "itertools", "json", "math", "nacl",
+    "operator", "re", "signerd", "string", "struct", "types", "typing", "unicodedata", "warnings",
 }  # fmt: skip
 CORE_EXCEPTIONS = {
     "signerd.core.certificates": {"datetime"},
@@ -73,6 +73,7 @@ ONLY_IN = {
     "grpc": ("signerd.greenlight", "signerd.control", "signerd.dev"),
     "coincurve": ("signerd.core.keys.secp256k1",),
     "embit": ("signerd.core", "signerd.daemon.preflight"),
+    "nacl": ("signerd.core.sealed_secret",),
     "click": ("signerd.cli",),
     "rich": ("signerd.cli",),
     "segno": ("signerd.cli",),

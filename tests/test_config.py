@@ -330,7 +330,7 @@ def test_says_what_to_name_where_there_is_no_home():
             "key 'max_message_bytes'",
             "'scheduler.max_message_bytes' or 'node.max_message_bytes'",
         ),
-        ('[secret]\npath = "/s"', "key 'secret.path'", "'secret.file'"),
+        ('[secret]\nfiel = "/s"', "key 'secret.fiel'", "'secret.file'"),
         ('[pairing]\npolcy = "deny"', "key 'pairing.polcy'", "'pairing.policy'"),
         ('[paring]\npolicy = "deny"', "table 'paring'", "'pairing'"),
         ('[shceduler]\nuri = "https://h"', "table 'shceduler'", "'scheduler'"),

@@ -158,7 +158,7 @@ def test_signerd_finds_everything_in_the_environment_that_systemd_makes(tmp_path
 def test_a_unit_restarts_but_where_a_restart_mends_nothing(path):
     assert one(path, "Restart") == "always"
     assert one(path, "RestartSec") == "5s"
-    assert prevented(path) == {64, 65, 66, 73, 76, 77, 78, MISSING_CREDENTIAL}
+    assert prevented(path) == {64, 65, 66, 73, 76, 77, 78, 79, 80, MISSING_CREDENTIAL}
     assert prevented(path) - {MISSING_CREDENTIAL} <= set(ExitCode)
     # These pass: the disk is full, another signerd still runs, nobody answers, a bug.
     passing = {ExitCode.OK, ExitCode.IO, ExitCode.TRY_LATER, ExitCode.UNAVAILABLE, ExitCode.INTERNAL}

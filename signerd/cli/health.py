@@ -88,13 +88,15 @@ def _without_answer(problem: RemoteError, common: dict[str, Any]) -> Health:
 
 def _sealed(settings: Settings) -> str | None:
     """Why no signer can run here before somebody gives a passphrase; None if that is not the reason."""
-    from signerd.core import secret_layout
-    from signerd.store import files
+    from signerd.cli import node_secret, passphrase
+    from signerd.store import secret_file
 
-    try:
-        content = files.read_bounded(settings.secret_file, secret_layout.MAX_SIZE)
-    except SignerdError:
-        return None  # what is wrong with the file, `signerd run` says
-    if len(content) != secret_layout.ENCRYPTED_SIZE:
+    path = settings.secret_file
+    if not secret_file.is_sealed(path, handed_over=node_secret.is_handed_over(settings)):
         return None
-    return f"no signer runs, and {settings.secret_file} is sealed with a passphrase"
+    try:
+        if passphrase.is_said(settings):
+            return None  # why it does not run all the same, `signerd run` says
+    except SignerdError as problem:
+        return f"no signer runs, and the passphrase of {path} cannot be had: {problem.message}"
+    return f"no signer runs, and {path} is sealed with a passphrase that nothing says"

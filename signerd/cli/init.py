@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from signerd.cli import node_secret, options, output
-from signerd.errors import ConfigError, InputMissing, Interrupted, SecretError, UsageError
+from signerd.cli import node_secret, options, output, passphrase, sealing
+from signerd.errors import ConfigError, InputMissing, Interrupted, Sealed, UsageError
 from signerd.units import Secret
 
 if TYPE_CHECKING:
     from signerd.config import Settings
+    from signerd.core.keys.node import NodeKeys
 
 _ENTROPY_BYTES = {"12": 16, "24": 32}
 _MAX_STDIN = 4096
@@ -29,17 +30,21 @@ _MAX_STDIN = 4096
 @click.option(
     "--adopt", type=click.Path(path_type=Path), metavar="PATH", help="Use this secret or glcli directory."
 )
+@click.option("--seal", is_flag=True, help="Put it under a passphrase before it is written.")
 @options.as_json
 @options.common
-def command(*, words: str, import_words: bool, adopt: Path | None, json: bool, **common: Any) -> None:
+def command(
+    *, words: str, import_words: bool, adopt: Path | None, seal: bool, json: bool, **common: Any
+) -> None:
     """Make the node secret: new words, imported words, or a file that exists already.
 
     New words are shown once, on the terminal, and nowhere else. Whoever has them has the node; whoever
-    loses them and the file has lost it.
+    loses them and the file has lost it. With --seal no file without a passphrase is ever on the disk.
 
     \b
     Examples:
       signerd init --words 24
+      signerd init --seal
       signerd init --import < words.txt
       signerd init --adopt ~/.local/share/greenlight
     """
@@ -47,40 +52,53 @@ def command(*, words: str, import_words: bool, adopt: Path | None, json: bool, *
     if adopt is not None:
         if import_words:
             raise UsageError("--import and --adopt do not go together")
+        if seal:
+            raise UsageError(
+                "--adopt leaves a file as it is", hint="adopt it first, and then run `signerd seal`"
+            )
         _adopt(adopt.expanduser().absolute(), settings, common, json=json)
         return
     from signerd.core.keys import mnemonic
-    from signerd.daemon import hardening
+    from signerd.core.keys.node import NodeKeys
+    from signerd.store import secret_file
 
-    hardening.refuse_core_dumps()
-    _require_free(settings.secret_file)
+    node_secret.protect_process()
+    secret_file.require_free(settings.secret_file)  # before any words are shown; the write is exclusive
+    new_passphrase = _new_passphrase(settings, import_words=import_words) if seal else None
     if import_words:
         phrase = mnemonic.check(_read_words())
     else:
         phrase = mnemonic.from_entropy(Secret(secrets.token_bytes(_ENTROPY_BYTES[words])))
         _show_once(phrase)
-    _create(settings, mnemonic.node_secret(phrase))
-    _report(settings, json=json)
+    secret = mnemonic.node_secret(phrase)
+    _create(settings, secret, new_passphrase)
+    _report(settings, NodeKeys.derive(secret), json=json)
 
 
-def _require_free(path: Path) -> None:
-    # Asked before any words are shown; the write itself is exclusive.
-    if os.path.lexists(path):
-        raise SecretError(
-            f"{path} exists already; signerd never overwrites a secret",
-            hint="use it as it is, or name another place with --data-dir or --secret-file",
+def _new_passphrase(settings: Settings, *, import_words: bool) -> Secret:
+    if import_words and settings.passphrase_fd == 0:
+        raise UsageError("the words and the passphrase cannot both come from stdin")
+    found = passphrase.new(settings)
+    if found is None:
+        raise Sealed(
+            "no passphrase to seal with", hint="run it in a terminal, or name one with --passphrase-file"
         )
+    return found
 
 
-def _create(settings: Settings, secret: Secret) -> None:
+def _create(settings: Settings, secret: Secret, new_passphrase: Secret | None) -> None:
     from signerd.store import files, secret_file
 
     files.make_private_directory(settings.data_dir)
-    secret_file.create_secret(settings.secret_file, secret)
+    path = settings.secret_file
+    if new_passphrase is None:
+        secret_file.create_secret(path, secret)
+        return
+    seal = sealing.new_seal(secret, new_passphrase, path)
+    secret_file.create(path, seal.content, holds=secret, check=seal.check)
 
 
-def _report(settings: Settings, *, json: bool) -> None:
-    keys = node_secret.load_keys(settings)
+def _report(settings: Settings, keys: NodeKeys, *, json: bool) -> None:
     output.result(
         {
             "node_id": keys.node_id.hex(),
@@ -173,7 +191,7 @@ def _adopt(path: Path, settings: Settings, common: dict[str, Any], *, json: bool
 
         session.device(adopted, keys)
     _write_config(adopted, common, directory=directory)
-    _report(adopted, json=json)
+    _report(adopted, keys, json=json)
 
 
 def _write_config(adopted: Settings, common: dict[str, Any], *, directory: bool) -> None:
@@ -183,13 +201,17 @@ def _write_config(adopted: Settings, common: dict[str, Any], *, directory: bool)
     lines = [f'network = "{adopted.network}"']
     if directory:
         lines.append(f"data_dir = {_toml(adopted.data_dir)}")
-    else:
-        lines += ["[secret]", f"file = {_toml(adopted.secret_file)}"]
+    # How the file was opened now is how it has to be opened at every start.
+    table = [] if directory else [f"file = {_toml(adopted.secret_file)}"]
+    if common["derivation"]:
+        table.append(f'derivation = "{common["derivation"]}"')
+    if common["passphrase_file"]:
+        table.append(f"passphrase_file = {_toml(common['passphrase_file'].absolute())}")
+    lines += ["[secret]", *table] if table else []
     target = common["config"] or adopted.config_file or config.default_config_file(os.environ)
     if target.exists():
         current = config.load(config.Overrides(config=target), os.environ)
-        same = (current.secret_file, current.data_dir) == (adopted.secret_file, adopted.data_dir)
-        if same and current.network == adopted.network:
+        if _opened_alike(current, adopted):
             return
         raise ConfigError(
             f"{target} exists and says otherwise; it was left as it is",
@@ -199,6 +221,14 @@ def _write_config(adopted: Settings, common: dict[str, Any], *, directory: bool)
     text = "# Written by `signerd init --adopt`. Every key: config.example.toml.\n" + "\n".join(lines) + "\n"
     files.write_atomically(target, text.encode("utf-8"), mode=0o600, exclusive=True)
     output.talk(f"wrote {target}")
+
+
+def _opened_alike(one: Settings, other: Settings) -> bool:
+    def what(settings: Settings) -> tuple[object, ...]:
+        secret = (settings.secret_file, settings.passphrase_file, settings.derivation)
+        return (settings.network, settings.data_dir, *secret)
+
+    return what(one) == what(other)
 
 
 def _toml(path: Path) -> str:

@@ -25,7 +25,7 @@ def identity(*, json: bool, **common: Any) -> None:
     from signerd.core import startup
 
     settings = options.settings(common)
-    keys = node_secret.load_keys(settings)
+    keys = node_secret.load_keys(settings, hosted=False)
     messages = startup.startup_messages(keys, settings.network)
     data = {
         "node_id": keys.node_id.hex(),

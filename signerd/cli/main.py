@@ -19,6 +19,8 @@ from signerd.errors import ExitCode, Interrupted, SignerdError, UsageError
 # `--help` and the offline commands stay quick and free of network libraries.
 COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("init", "Make, import or adopt the node secret."),
+    "seal": ("seal", "Put the node secret under a passphrase."),
+    "unseal": ("unseal", "Take the passphrase off the node secret."),
     "register": ("register", "Register the node with the scheduler."),
     "recover": ("recover", "Get new credentials for a node that is registered already."),
     "run": ("run", "Run the signer until it is told to stop."),
@@ -49,7 +51,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 _EPILOG = (
     "Exit codes: 0 done, 64 usage, 65 bad data, 66 no such file, 69 unavailable, 70 bug, 73 cannot create, "
-    "74 input/output, 75 try later, 76 protocol, 77 no permission, 78 configuration, 130 interrupted."
+    "74 input/output, 75 try later, 76 protocol, 77 no permission, 78 configuration, 79 sealed, "
+    "80 wrong passphrase, 130 interrupted."
 )
 
 

@@ -19,8 +19,8 @@ def command(**common: Any) -> int:
     """Run the signer: stay with the scheduler, attach to the node, answer what may be answered.
 
     Logs go to stderr. SIGTERM and SIGINT end it within 5 seconds. It leaves with 77 when the scheduler
-    refuses its credentials or the node was exported, and with 74 when its disk fails. A network that fails
-    is waited for.
+    refuses its credentials or the node was exported, with 79 when the secret is sealed and nothing says its
+    passphrase, and with 80 when that is wrong. A network that fails is waited for, and so is a full disk.
     """
     # As the first process of a container there is no other handler until the loops have theirs.
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(ExitCode.OK))

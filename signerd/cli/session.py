@@ -33,7 +33,10 @@ class Device:
 
 
 def device(settings: Settings, keys: NodeKeys | None = None) -> Device:
-    """Our credentials, checked; against the secret too, where there is one. Raises CredentialsError."""
+    """Our credentials, checked; against the secret too, where there is one that needs no passphrase.
+
+    Raises CredentialsError.
+    """
     from signerd.cli import node_secret, output
     from signerd.core import certificates
     from signerd.daemon import identity
@@ -42,11 +45,19 @@ def device(settings: Settings, keys: NodeKeys | None = None) -> Device:
     if remedy := identity.readable_by_others(settings):
         output.talk(f"warning: others can read {settings.credentials_file}, which holds a key: {remedy}")
     ours = identity.device(settings, credentials)
-    if keys is None and settings.secret_file.exists():
+    if keys is None and settings.secret_file.exists() and not _is_sealed(settings):
         keys = node_secret.load_keys(settings)
     node_id = keys.node_id if keys else certificates.read_device(credentials.cert).node_id
     identity.check(ours, node_id=node_id, now=now())
     return Device(ours, credentials, node_id)
+
+
+def _is_sealed(settings: Settings) -> bool:
+    # Nobody is asked for a passphrase by a command that does not use the secret.
+    from signerd.cli import node_secret
+    from signerd.store import secret_file
+
+    return secret_file.is_sealed(settings.secret_file, handed_over=node_secret.is_handed_over(settings))
 
 
 def client(settings: Settings, identity: Identity) -> SchedulerClient:

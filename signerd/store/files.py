@@ -90,15 +90,23 @@ class AlreadyThere(errors.OutputError, FileExistsError):
 class AtomicFile:
     """A new file that streams in and appears under its name at `commit`; left without it, it never was.
 
-    `allow_unnamed=False` behaves as on a file system without O_TMPFILE. Every method raises OutputError;
+    `owner` is a user and a group, where they are not our own. `allow_unnamed=False` behaves as on a file
+    system without O_TMPFILE. Every method raises OutputError;
     one that finds an `exclusive` name taken raises AlreadyThere, which is also a FileExistsError.
     """
 
     def __init__(
-        self, path: Path, *, mode: int = 0o600, exclusive: bool = False, allow_unnamed: bool = True
+        self,
+        path: Path,
+        *,
+        mode: int = 0o600,
+        owner: tuple[int, int] | None = None,
+        exclusive: bool = False,
+        allow_unnamed: bool = True,
     ) -> None:
         self._path = path
         self._mode = mode
+        self._owner = owner
         self._exclusive = exclusive
         self._allow_unnamed = allow_unnamed
         self._name = ""
@@ -132,6 +140,17 @@ class AtomicFile:
         except OSError as error:
             raise _output_error(error, self._path, created=True) from error
 
+    def read_back(self) -> bytes:
+        """What was written, put on disk and, where the system can, read from there and not from memory."""
+        try:
+            os.fsync(self._fd)
+            if hasattr(os, "posix_fadvise"):
+                os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_DONTNEED)
+            size = os.fstat(self._fd).st_size
+            return os.pread(self._fd, size, 0)
+        except OSError as error:
+            raise _output_error(error, self._path, created=True) from error
+
     def commit(self) -> None:
         """Put it on disk, give it its name, put the name on disk. Nothing can be written afterwards."""
         try:
@@ -162,6 +181,8 @@ class AtomicFile:
             self._temporary = _temporary_name()
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
             self._fd = os.open(self._temporary, flags, 0o600, dir_fd=self._directory)
+        if self._owner not in (None, (os.geteuid(), os.getegid())):
+            os.fchown(self._fd, *self._owner)
         if self._mode != 0o600:
             os.fchmod(self._fd, self._mode)
 

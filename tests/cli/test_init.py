@@ -169,7 +169,7 @@ def test_leaves_a_configuration_that_says_otherwise_as_it_is(signerd):
     [
         (b"", "empty"),
         (bytes(31), "cut short"),
-        (bytes(73), "encrypted"),
+        (bytes(74), "no words follow"),
         (bytes(32) + WORDS.encode(), "container"),
     ],
 )

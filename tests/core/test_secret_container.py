@@ -9,7 +9,7 @@ from signerd.core import secret_container
 from signerd.core.keys.node import SecretKind
 from signerd.core.signer import Signer
 from signerd.core.tx.signing import Dialect
-from signerd.errors import SecretError
+from signerd.errors import Sealed, SecretError, WrongPassphrase
 from signerd.units import Secret
 
 FILES = vectors.load("hsm_secrets")
@@ -27,8 +27,8 @@ def opened(content: bytes, passphrase: str | None = None):
     return secret_container.node_keys(content, given, source="hsm_secret")
 
 
-def refusal(content: bytes, passphrase: str | None = None) -> str:
-    with pytest.raises(SecretError) as caught:
+def refusal(content: bytes, passphrase: str | None = None, kind: type[SecretError] = SecretError) -> str:
+    with pytest.raises(kind) as caught:
         opened(content, passphrase)
     return caught.value.message
 
@@ -51,8 +51,8 @@ def test_a_passphrase_has_to_be_given_and_right_or_not_to_exist(case):
     if case["passphrase"] is None:
         assert "has no passphrase" in refusal(content, "")
     else:
-        assert "none is given" in refusal(content)
-        assert "is not that of" in refusal(content, case["passphrase"] + "x")
+        assert "none is given" in refusal(content, kind=Sealed)
+        assert "is not that of" in refusal(content, case["passphrase"] + "x", WrongPassphrase)
 
 
 @pytest.mark.parametrize(
