@@ -65,8 +65,10 @@ class Inbox(Protocol):
 class PairingControl(control_pb2_grpc.PairingServicer):
     """What `signerd pairing` and `signerd devices` ask."""
 
-    def __init__(self, inbox: Inbox) -> None:
+    def __init__(self, inbox: Inbox, own: bytes) -> None:
+        """`own` is the key of the device as which this signer is with the scheduler, 65 bytes."""
         self._inbox = inbox
+        self._own = own
         self._codes: dict[bytes, str] = {}
 
     def add_to(self, server: grpc.aio.Server) -> None:
@@ -116,14 +118,14 @@ class PairingControl(control_pb2_grpc.PairingServicer):
             known = self._inbox.devices()
         except StateError as failure:
             await self._fail(context, failure)
-        return page(known, request.offset)
+        return page(known, request.offset, own=self._own)
 
     async def Revoke(self, request: pb.RevokeDeviceRequest, context: Any) -> pb.RevokeDeviceReply:  # noqa: N802
         try:
             revoked = self._inbox.revoke(request.device, with_paired=request.with_paired)
         except (Refused, StateError) as problem:
             await self._fail(context, problem)
-        return revoked_message(revoked)
+        return revoked_message(revoked, own=self._own)
 
     async def _decided(self, settled: Settled) -> pb.DecidePairingReply:
         return pb.DecidePairingReply(
@@ -174,12 +176,12 @@ def waiting_message(item: Item, code: str, names: Mapping[bytes, str], seconds: 
     )
 
 
-def page(known: Sequence[Device], offset: int) -> pb.DevicesReply:
+def page(known: Sequence[Device], offset: int, *, own: bytes = b"") -> pb.DevicesReply:
     """As many devices from there on as one answer bears."""
     reply = pb.DevicesReply(v=VERSION)
     size = 0
     for number, device in enumerate(known[offset:], start=offset):
-        message = device_message(device)
+        message = device_message(device, own=own)
         if reply.devices and size + message.ByteSize() > _PAGE_BYTES:
             reply.next = number
             break
@@ -188,7 +190,7 @@ def page(known: Sequence[Device], offset: int) -> pb.DevicesReply:
     return reply
 
 
-def device_message(device: Device) -> pb.Device:
+def device_message(device: Device, *, own: bytes = b"") -> pb.Device:
     """One device of the register."""
     return pb.Device(
         id=device.handle,
@@ -198,17 +200,18 @@ def device_message(device: Device) -> pb.Device:
         revoked=device.revoked,
         runes=map(_rune_message, device.runes[-_MOST_RUNES:]),
         older_runes=max(0, len(device.runes) - _MOST_RUNES),
+        own=device.key == own,
     )
 
 
-def revoked_message(revoked: Revoked) -> pb.RevokeDeviceReply:
+def revoked_message(revoked: Revoked, *, own: bytes = b"") -> pb.RevokeDeviceReply:
     """What became of a revocation; of many devices, as many as one answer bears."""
     return pb.RevokeDeviceReply(
         v=VERSION,
-        revoked=page(revoked.devices, 0).devices,
+        revoked=page(revoked.devices, 0, own=own).devices,
         newly=len(revoked.new),
         denied=len(revoked.denied),
-        let_in=page(revoked.let_in, 0).devices,
+        let_in=page(revoked.let_in, 0, own=own).devices,
     )
 
 

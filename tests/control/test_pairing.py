@@ -51,7 +51,7 @@ async def parts(tmp_path: Path) -> AsyncIterator[Parts]:
     with StateDb(tmp_path / "db") as store:
         all_of_it = Parts(store)
         async with (
-            control_socket([PairingControl(all_of_it.inbox).add_to]) as (path, _),
+            control_socket([PairingControl(all_of_it.inbox, public_key(1)).add_to]) as (path, _),
             PairingClient(path) as client,
         ):
             all_of_it.client = client
@@ -101,6 +101,7 @@ async def test_many_devices_come_page_by_page(tmp_path, monkeypatch):
         found = await p.client.devices()
         assert [device.key for device in found] == [d.key.hex() for d in p.desk.devices()]
         assert len(found) == 11
+        assert [device.own for device in found] == [False] * 10 + [True]
         assert (len(found[0].runes), found[0].older_runes) == (2, 3)
         assert found[0].runes[-1].restrictions.endswith("method=m3")
 
