@@ -43,9 +43,10 @@ class Inbox(RuleBasedStateMachine):
         self.numbers: dict[int, bytes] = {}
         self.runes: dict[bytes, str] = {}
 
-    @initialize()
-    def start(self) -> None:
+    @initialize(device=st.sampled_from(DEVICES))
+    def start(self, device: int) -> None:
         self.open()
+        self.approval(device, 1)
 
     def teardown(self) -> None:
         self.store.close()
@@ -60,11 +61,14 @@ class Inbox(RuleBasedStateMachine):
         self.store.close()
         self.open()
 
-    @rule(seconds=st.sampled_from([1, 30, 290, 400, 100_000, -30, -100_000]))
+    @rule(seconds=st.sampled_from([1, 30, 30, 30, 290, 400, 100_000, -30, -100_000]))
     def passes(self, seconds: int) -> None:
         self.clock.advance(seconds)
 
     @rule(device=st.sampled_from(DEVICES), by=st.sampled_from([1, *DEVICES]))
+    def another(self, device: int, by: int) -> None:
+        self.approval(device, by)
+
     def approval(self, device: int, by: int) -> None:
         self.sent.append(approval_at(self.clock.now(), device=device, by=by))
         self.decide(self.sent[-1])
@@ -86,6 +90,7 @@ class Inbox(RuleBasedStateMachine):
             return
         (self.agreed if yes else self.refused).add(digest)
 
+    @precondition(lambda self: len(self.revoked) < 2)
     @rule(device=st.sampled_from([1, *DEVICES]))
     def revoke(self, device: int) -> None:
         self.desk.revoke(public_key(device).hex(), with_paired=False)
