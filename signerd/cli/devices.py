@@ -157,4 +157,5 @@ def _rune_lines(rune: MintedRune) -> list[str]:
     return [
         f"  rune of {when} for {rune.name!r}, approved by {rune.approver}, {who}; only if",
         *(f"    - {words}" for words in rune.words),
+        *(["    and nothing else is demanded"] if len(rune.words) == 1 else []),
     ]

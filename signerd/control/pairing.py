@@ -16,7 +16,7 @@ from signerd.core.pairing_auto import may_approve
 from signerd.core.pairing_code import pairing_code
 from signerd.core.pairing_inbox import Item, Revoked, Settled
 from signerd.core.runes.explain import explain
-from signerd.core.runes.restriction import parse_restrictions
+from signerd.core.runes.restriction import Alternative, parse_restrictions
 from signerd.errors import Refused, StateError
 
 RULE_KEY = "rule-bin"
@@ -166,7 +166,7 @@ def waiting_message(item: Item, code: str, names: Mapping[bytes, str], seconds: 
         device_id=approval.device_id,
         name=approval.device_name,
         restrictions=approval.restrictions,
-        words=in_words(approval.restrictions),
+        words=in_words(approval.restrictions, approval.device_id),
         could_pair=may_approve(parse_restrictions(approval.restrictions)),
         code=code,
         approver=handle_of(approval.pubkey),
@@ -215,15 +215,19 @@ def revoked_message(revoked: Revoked, *, own: bytes = b"") -> pb.RevokeDeviceRep
     )
 
 
-def in_words(restrictions: str) -> list[str]:
-    """Each restriction of a rune that was checked, in words; of a text that was cut, what is whole of it.
+def in_words(restrictions: str, device_id: str) -> list[str]:
+    """Each restriction of a device's rune, in words; of a text that was cut, what is whole of it.
 
     Nothing is left out: what hides behind an ellipsis may be the alternative that allows everything.
     """
     whole = restrictions
     if len(restrictions) > SHOWN_RESTRICTIONS:
         whole, _, _ = restrictions.rpartition("&")
-    words = [explain(restriction) for restriction in parse_restrictions(whole)]
+    own = Alternative("pubkey", "=", device_id)
+    words = [
+        "it makes the call itself" if restriction.only == own else explain(restriction)
+        for restriction in parse_restrictions(whole)
+    ]
     return words if whole == restrictions else [*words, "(and more, which was too long to keep)"]
 
 
@@ -231,7 +235,7 @@ def _rune_message(rune: MintedRune) -> pb.MintedRune:
     return pb.MintedRune(
         name=rune.name,
         restrictions=rune.restrictions,
-        words=in_words(rune.restrictions),
+        words=in_words(rune.restrictions, rune.device.hex()),
         fingerprint=rune.fingerprint.hex(),
         time=rune.time,
         approver=handle_of(rune.approver),

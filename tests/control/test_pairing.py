@@ -153,10 +153,12 @@ async def test_a_revocation_shows_what_it_left(tmp_path):
 
 
 def test_restrictions_that_were_cut_are_said_to_be():
-    assert in_words("method^list") == ["the method starts with list"]
-    assert in_words("method^list&method^…") == ["the method starts with list", 'the method starts with "…"']
-    long = cut("method^list&method=" + "x" * 5000, SHOWN_RESTRICTIONS)
-    assert in_words(long) == ["the method starts with list", "(and more, which was too long to keep)"]
-    assert in_words(cut("method=" + "x" * 5000, SHOWN_RESTRICTIONS)) == [
-        "(and more, which was too long to keep)"
+    assert in_words("pubkey=04&method^list", "04") == [
+        "it makes the call itself",
+        "the method starts with list",
     ]
+    assert in_words("pubkey=04|x#", "04")[0].startswith("the caller's key is")
+    assert in_words("method^…", "04") == ['the method starts with "…"']
+    more = "(and more, which was too long to keep)"
+    assert in_words(cut("x!&method=" + "x" * 5000, SHOWN_RESTRICTIONS), "04")[1:] == [more]
+    assert in_words(cut("method=" + "x" * 5000, SHOWN_RESTRICTIONS), "04") == [more]
