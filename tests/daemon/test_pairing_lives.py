@@ -23,6 +23,7 @@ from hypothesis.stateful import (
 from signerd.core.pairing import PairingApproval, PairingPolicy, digest_of
 from signerd.core.pairing_inbox import MAX_OF_ONE_DEVICE
 from signerd.daemon.pairing_desk import Answered, Held, PairingDesk
+from signerd.daemon.recorder import Recorder
 from signerd.errors import Refused
 from signerd.store.state_db import StateDb
 
@@ -54,7 +55,9 @@ class Inbox(RuleBasedStateMachine):
 
     def open(self) -> None:
         self.store = StateDb(Path(self.directory.name) / "db")
-        self.desk = PairingDesk(KEYS, PairingPolicy(mode="confirm"), (), self.store, self.clock)
+        self.desk = PairingDesk(
+            KEYS, PairingPolicy(mode="confirm"), (), self.store, Recorder(self.store, self.clock)
+        )
 
     @rule()
     def restart(self) -> None:
