@@ -59,8 +59,13 @@ def revoke(*, device: str, with_paired: bool, yes: bool, json: bool, **common: A
             output.talk(_text(item))
         output.confirm("Revoke this device?" if len(named) == 1 else f"Revoke {device}?")
     reply = _revoke(common, device, with_paired=with_paired)
-    lines = [f"revoked  {item.id}  {item.name or '(not paired by this signer)'}" for item in reply.revoked]
+    lines = [f"revoked  {item.id}  {_name(item)}" for item in reply.revoked]
     output.result(documents.plain(reply), "\n".join(lines), json=json)
+    if any(item.own for item in reply.revoked):
+        output.talk(
+            "note: this was the device of the signer itself. It goes on signing; `signerd recover` gets it "
+            "credentials that may approve devices again"
+        )
     if reply.let_in:
         output.talk(
             f"note: it let in {len(reply.let_in)} devices that are believed still; see --with-paired:"
@@ -128,7 +133,7 @@ def _client(common: dict[str, Any]) -> PairingClient:
 
 def _text(device: Device) -> str:
     lines = [
-        f"{device.id}  {device.name or '(not paired by this signer)'}"
+        f"{device.id}  {_name(device)}"
         + (f"  REVOKED {documents.moment(device.revoked)}" if device.HasField("revoked") else "")
     ]
     if device.HasField("last_used"):
@@ -140,6 +145,10 @@ def _text(device: Device) -> str:
     return "\n".join(lines)
 
 
+def _name(device: Device) -> str:
+    return device.name or ("(this signer's own)" if device.own else "(not paired by this signer)")
+
+
 def _rune_lines(rune: MintedRune) -> list[str]:
     who = {"attested": "by policy", "owner": "you agreed"}.get(
         rune.by, f"by the rule {rune.by.partition(':')[2]!r}"
@@ -148,4 +157,5 @@ def _rune_lines(rune: MintedRune) -> list[str]:
     return [
         f"  rune of {when} for {rune.name!r}, approved by {rune.approver}, {who}; only if",
         *(f"    - {words}" for words in rune.words),
+        *(["    and nothing else is demanded"] if len(rune.words) == 1 else []),
     ]

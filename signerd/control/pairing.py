@@ -16,7 +16,7 @@ from signerd.core.pairing_auto import may_approve
 from signerd.core.pairing_code import pairing_code
 from signerd.core.pairing_inbox import Item, Revoked, Settled
 from signerd.core.runes.explain import explain
-from signerd.core.runes.restriction import parse_restrictions
+from signerd.core.runes.restriction import Alternative, parse_restrictions
 from signerd.errors import Refused, StateError
 
 RULE_KEY = "rule-bin"
@@ -65,8 +65,10 @@ class Inbox(Protocol):
 class PairingControl(control_pb2_grpc.PairingServicer):
     """What `signerd pairing` and `signerd devices` ask."""
 
-    def __init__(self, inbox: Inbox) -> None:
+    def __init__(self, inbox: Inbox, own: bytes) -> None:
+        """`own` is the key of the device as which this signer is with the scheduler, 65 bytes."""
         self._inbox = inbox
+        self._own = own
         self._codes: dict[bytes, str] = {}
 
     def add_to(self, server: grpc.aio.Server) -> None:
@@ -116,14 +118,14 @@ class PairingControl(control_pb2_grpc.PairingServicer):
             known = self._inbox.devices()
         except StateError as failure:
             await self._fail(context, failure)
-        return page(known, request.offset)
+        return page(known, request.offset, own=self._own)
 
     async def Revoke(self, request: pb.RevokeDeviceRequest, context: Any) -> pb.RevokeDeviceReply:  # noqa: N802
         try:
             revoked = self._inbox.revoke(request.device, with_paired=request.with_paired)
         except (Refused, StateError) as problem:
             await self._fail(context, problem)
-        return revoked_message(revoked)
+        return revoked_message(revoked, own=self._own)
 
     async def _decided(self, settled: Settled) -> pb.DecidePairingReply:
         return pb.DecidePairingReply(
@@ -164,7 +166,7 @@ def waiting_message(item: Item, code: str, names: Mapping[bytes, str], seconds: 
         device_id=approval.device_id,
         name=approval.device_name,
         restrictions=approval.restrictions,
-        words=in_words(approval.restrictions),
+        words=in_words(approval.restrictions, approval.device_id),
         could_pair=may_approve(parse_restrictions(approval.restrictions)),
         code=code,
         approver=handle_of(approval.pubkey),
@@ -174,12 +176,12 @@ def waiting_message(item: Item, code: str, names: Mapping[bytes, str], seconds: 
     )
 
 
-def page(known: Sequence[Device], offset: int) -> pb.DevicesReply:
+def page(known: Sequence[Device], offset: int, *, own: bytes = b"") -> pb.DevicesReply:
     """As many devices from there on as one answer bears."""
     reply = pb.DevicesReply(v=VERSION)
     size = 0
     for number, device in enumerate(known[offset:], start=offset):
-        message = device_message(device)
+        message = device_message(device, own=own)
         if reply.devices and size + message.ByteSize() > _PAGE_BYTES:
             reply.next = number
             break
@@ -188,7 +190,7 @@ def page(known: Sequence[Device], offset: int) -> pb.DevicesReply:
     return reply
 
 
-def device_message(device: Device) -> pb.Device:
+def device_message(device: Device, *, own: bytes = b"") -> pb.Device:
     """One device of the register."""
     return pb.Device(
         id=device.handle,
@@ -198,29 +200,34 @@ def device_message(device: Device) -> pb.Device:
         revoked=device.revoked,
         runes=map(_rune_message, device.runes[-_MOST_RUNES:]),
         older_runes=max(0, len(device.runes) - _MOST_RUNES),
+        own=device.key == own,
     )
 
 
-def revoked_message(revoked: Revoked) -> pb.RevokeDeviceReply:
+def revoked_message(revoked: Revoked, *, own: bytes = b"") -> pb.RevokeDeviceReply:
     """What became of a revocation; of many devices, as many as one answer bears."""
     return pb.RevokeDeviceReply(
         v=VERSION,
-        revoked=page(revoked.devices, 0).devices,
+        revoked=page(revoked.devices, 0, own=own).devices,
         newly=len(revoked.new),
         denied=len(revoked.denied),
-        let_in=page(revoked.let_in, 0).devices,
+        let_in=page(revoked.let_in, 0, own=own).devices,
     )
 
 
-def in_words(restrictions: str) -> list[str]:
-    """Each restriction of a rune that was checked, in words; of a text that was cut, what is whole of it.
+def in_words(restrictions: str, device_id: str) -> list[str]:
+    """Each restriction of a device's rune, in words; of a text that was cut, what is whole of it.
 
     Nothing is left out: what hides behind an ellipsis may be the alternative that allows everything.
     """
     whole = restrictions
     if len(restrictions) > SHOWN_RESTRICTIONS:
         whole, _, _ = restrictions.rpartition("&")
-    words = [explain(restriction) for restriction in parse_restrictions(whole)]
+    own = Alternative("pubkey", "=", device_id)
+    words = [
+        "it makes the call itself" if restriction.only == own else explain(restriction)
+        for restriction in parse_restrictions(whole)
+    ]
     return words if whole == restrictions else [*words, "(and more, which was too long to keep)"]
 
 
@@ -228,7 +235,7 @@ def _rune_message(rune: MintedRune) -> pb.MintedRune:
     return pb.MintedRune(
         name=rune.name,
         restrictions=rune.restrictions,
-        words=in_words(rune.restrictions),
+        words=in_words(rune.restrictions, rune.device.hex()),
         fingerprint=rune.fingerprint.hex(),
         time=rune.time,
         approver=handle_of(rune.approver),

@@ -68,8 +68,8 @@ class Device:
 def require_standing(key: bytes, revoked: RevokedKeys) -> None:
     """Refuse the runes of a revoked device. Raises Refused.
 
-    To be asked with the key that made a request, wherever a rune is checked (`runes.check.check` binds the
-    rune to it).
+    To be asked wherever a rune is checked, with the key that made the request: 04 || x || y, the only form of
+    a key that `p256.verify` takes, and to which `runes.check.check` binds the rune.
     """
     if key in revoked:
         raise Refused(

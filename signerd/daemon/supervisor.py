@@ -182,7 +182,7 @@ class Supervisor:
     ) -> None:
         reload = Unapplied(self._settings).reload
         kept = self._keep(store)
-        pairing = PairingControl(kept.inbox).add_to
+        pairing = PairingControl(kept.inbox, certificate.public_key).add_to
         async with (
             serving,
             self._oversight.on_duty(self._settings.control_socket, store, reload, [pairing]),

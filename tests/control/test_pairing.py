@@ -51,7 +51,7 @@ async def parts(tmp_path: Path) -> AsyncIterator[Parts]:
     with StateDb(tmp_path / "db") as store:
         all_of_it = Parts(store)
         async with (
-            control_socket([PairingControl(all_of_it.inbox).add_to]) as (path, _),
+            control_socket([PairingControl(all_of_it.inbox, public_key(1)).add_to]) as (path, _),
             PairingClient(path) as client,
         ):
             all_of_it.client = client
@@ -101,6 +101,7 @@ async def test_many_devices_come_page_by_page(tmp_path, monkeypatch):
         found = await p.client.devices()
         assert [device.key for device in found] == [d.key.hex() for d in p.desk.devices()]
         assert len(found) == 11
+        assert [device.own for device in found] == [False] * 10 + [True]
         assert (len(found[0].runes), found[0].older_runes) == (2, 3)
         assert found[0].runes[-1].restrictions.endswith("method=m3")
 
@@ -152,10 +153,12 @@ async def test_a_revocation_shows_what_it_left(tmp_path):
 
 
 def test_restrictions_that_were_cut_are_said_to_be():
-    assert in_words("method^list") == ["the method starts with list"]
-    assert in_words("method^list&method^…") == ["the method starts with list", 'the method starts with "…"']
-    long = cut("method^list&method=" + "x" * 5000, SHOWN_RESTRICTIONS)
-    assert in_words(long) == ["the method starts with list", "(and more, which was too long to keep)"]
-    assert in_words(cut("method=" + "x" * 5000, SHOWN_RESTRICTIONS)) == [
-        "(and more, which was too long to keep)"
+    assert in_words("pubkey=04&method^list", "04") == [
+        "it makes the call itself",
+        "the method starts with list",
     ]
+    assert in_words("pubkey=04|x#", "04")[0].startswith("the caller's key is")
+    assert in_words("method^…", "04") == ['the method starts with "…"']
+    more = "(and more, which was too long to keep)"
+    assert in_words(cut("x!&method=" + "x" * 5000, SHOWN_RESTRICTIONS), "04")[1:] == [more]
+    assert in_words(cut("method=" + "x" * 5000, SHOWN_RESTRICTIONS), "04") == [more]

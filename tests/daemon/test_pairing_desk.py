@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,15 +11,16 @@ from helpers.phones import KEYS, approval_at, key_of, public_key, rune_of
 
 from signerd.core.devices import handle_of
 from signerd.core.keys import p256
-from signerd.core.pairing import Denied, PairingApproval, PairingPolicy, PairingRule
+from signerd.core.pairing import Denied, PairingApproval, PairingPolicy, PairingRule, digest_of
 from signerd.core.pairing_auto import AutoRule, read_rules
 from signerd.core.pairing_inbox import MAX_OF_ONE_DEVICE, MAX_WAITING, State
 from signerd.core.runes.rune import Rune
 from signerd.daemon.pairing_desk import Answered, Held, PairingDesk
 from signerd.daemon.recorder import Recorder
 from signerd.errors import Refused, StateError
-from signerd.store import pairings
+from signerd.store import pairings, schema
 from signerd.store.state_db import StateDb
+from signerd.units import UnixTime
 
 TILL = read_rules([("till-*", "method^list|method^get", 2)])
 LISTS = "method^list"
@@ -548,15 +548,21 @@ def test_what_a_device_wants_beyond_all_measure_is_kept_in_part(tmp_path):
         assert len(rune.restrictions) == 4097
 
 
-def test_the_store_of_before_goes_on(tmp_path: Path):
+def test_the_store_of_before_goes_on(tmp_path, monkeypatch):
     """Approvals that were answered before there was a register stay answered."""
     clock = FakeClock()
     approval = approval_at(clock.now())
-    with StateDb(tmp_path / "db") as store:
-        desk_of(store, clock).decide(approval)
-        for table in ("pairing", "minted", "device_use", "revoked", "audit", "audit_anchor"):
-            store._connection.execute(f"DROP TABLE {table}")
-        store._connection.execute("PRAGMA user_version = 3")
+    number = next(n for n, text in enumerate(schema.MIGRATIONS) if "TABLE minted" in text)
+    with monkeypatch.context() as before:
+        before.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:number])
+        before.setattr(schema, "VERSION", number)
+        with StateDb(tmp_path / "db") as store:
+            store.remember_approval(
+                digest_of(approval),
+                timestamp=UnixTime(approval.timestamp),
+                expires=UnixTime(approval.timestamp + 360),
+                now=clock.now(),
+            )
     with StateDb(tmp_path / "db") as store:
         desk = desk_of(store, clock, mode="confirm")
         assert rule_of(desk.decide(approval)) is PairingRule.REPLAYED

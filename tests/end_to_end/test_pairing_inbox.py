@@ -214,7 +214,7 @@ async def test_a_revoked_device_approves_nothing_whether_a_signer_ran_meanwhile_
                 assert (paired := await phone) is not None
             listed = await w.signerd("devices", "--json")
             new, old = listed.json["devices"]
-            assert (old["id"], old["name"], old["runes"]) == (mine, "", [])
+            assert (old["id"], old["name"], old["runes"], old["own"]) == (mine, "", [], True)
             assert old["last_used"] >= int(time.time()) - 60
             (rune,) = new["runes"]
             assert (new["key"], rune["approver"], rune["by"]) == (paired.device_id, mine, "owner")
@@ -227,6 +227,7 @@ async def test_a_revoked_device_approves_nothing_whether_a_signer_ran_meanwhile_
                 assert (revoked.json["newly"], revoked.json["denied"]) == (1, 1)
                 assert [device["id"] for device in revoked.json["let_in"]] == [new["id"]]
                 assert "--with-paired" in revoked.err
+                assert "signerd recover" in revoked.err
                 assert await held is None
             await daemon.said("device-revoked", device=mine)
             assert await approvals.approve(approval_by(w.data_dir)) is None

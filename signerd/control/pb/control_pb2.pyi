@@ -684,7 +684,7 @@ class DecidePairingReply(_message.Message):
     again: _builtins.bool
     """it was decided so before"""
     sent: _builtins.bool
-    """the scheduler has the answer; else it gets it when it asks again"""
+    """what there was to answer is on its way; else it goes out later"""
     def __init__(
         self,
         *,
@@ -761,6 +761,7 @@ class Device(_message.Message):
     REVOKED_FIELD_NUMBER: _builtins.int
     RUNES_FIELD_NUMBER: _builtins.int
     OLDER_RUNES_FIELD_NUMBER: _builtins.int
+    OWN_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """what Revoke takes; follows from the key"""
     key: _builtins.str
@@ -772,6 +773,8 @@ class Device(_message.Message):
     revoked: _builtins.float
     older_runes: _builtins.int
     """not shown"""
+    own: _builtins.bool
+    """the device of the running signer itself"""
     @_builtins.property
     def runes(self) -> _containers.RepeatedCompositeFieldContainer[Global___MintedRune]:
         """the newest last"""
@@ -786,10 +789,11 @@ class Device(_message.Message):
         revoked: _builtins.float | None = ...,
         runes: _abc.Iterable[Global___MintedRune] | None = ...,
         older_runes: _builtins.int = ...,
+        own: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_last_used", b"_last_used", "_revoked", b"_revoked", "last_used", b"last_used", "revoked", b"revoked"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_last_used", b"_last_used", "_revoked", b"_revoked", "id", b"id", "key", b"key", "last_used", b"last_used", "name", b"name", "older_runes", b"older_runes", "revoked", b"revoked", "runes", b"runes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_last_used", b"_last_used", "_revoked", b"_revoked", "id", b"id", "key", b"key", "last_used", b"last_used", "name", b"name", "older_runes", b"older_runes", "own", b"own", "revoked", b"revoked", "runes", b"runes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__last_used: _TypeAlias = _typing.Literal["last_used"]  # noqa: Y015
     _WhichOneofArgType__last_used: _TypeAlias = _typing.Literal["_last_used", b"_last_used"]  # noqa: Y015

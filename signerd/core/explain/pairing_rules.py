@@ -115,7 +115,7 @@ RULES: dict[str, Explanation] = {
         "approve again, if it was a mistake",
     ),
     "pairing-expired": Explanation(
-        "nobody decided in time, and it came again under a clock that was set back",
+        "nobody decided it in time",
         "approve again, and decide sooner",
     ),
     "pairing-store-failing": Explanation(
