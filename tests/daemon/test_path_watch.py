@@ -31,13 +31,25 @@ from signerd.observe.event import Event
 from signerd.units import NodeId
 
 
+class WatchedClock(FakeClock):
+    """Tells when somebody has looked at it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.looked = asyncio.Event()
+
+    def boottime(self) -> float:
+        self.looked.set()
+        return super().boottime()
+
+
 @dataclass
 class Case:
     """A link over a proxy, watched, on a machine whose clock the test moves."""
 
     link: SchedulerLink
     proxy: Proxy
-    clock: FakeClock
+    clock: WatchedClock
     network: list[Found] = field(default_factory=list)
     told: list[Event] = field(default_factory=list)
     renewed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -63,7 +75,7 @@ async def case(directory) -> AsyncIterator[Case]:
         mine = Credentials.decode((w.data_dir / "credentials.gfs").read_bytes())
         identity = Identity(mine.cert, mine.key, mine.ca)
         link = SchedulerLink(lambda: SchedulerClient(proxy.uri, identity))
-        made = Case(link, proxy, FakeClock())
+        made = Case(link, proxy, WatchedClock())
         probe = Probe(endpoint.parse(proxy.uri))
         watch = PathWatch(
             link=link, node_id=NodeId(NODE_ID), probe=probe, reach=Reach(made.probe, SystemClock()),
@@ -73,6 +85,7 @@ async def case(directory) -> AsyncIterator[Case]:
         link.note_upgraded()
         task = asyncio.create_task(watch.run())
         try:
+            await made.clock.looked.wait()  # what happens before the first look cannot be seen
             yield made
         finally:
             task.cancel()

@@ -113,3 +113,18 @@ async def test_a_store_that_is_replaced_under_a_running_daemon_ends_it(tmp_path)
             path.with_name("copy").replace(path)
             assert await daemon.ended() == 74
             assert "not the file any more" in (await daemon.said("failed"))["reason"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
+@asynchronous
+async def test_a_disk_that_is_full_at_the_start_ends_it_with_a_code_that_is_worth_a_restart(tmp_path):
+    async with world(tmp_path) as w:
+        await w.make_node()
+        with small_disk(w.data_dir):
+            fill(w.data_dir / "filler")
+            async with w.daemon() as daemon:
+                assert await daemon.ended() == 74
+            (w.data_dir / "filler").unlink()
+            async with w.daemon() as daemon:
+                await daemon.said("scheduler-stream-open")
+                assert (await daemon.stop())[0] == 0

@@ -102,7 +102,7 @@ async def test_a_scheduler_that_takes_connections_and_fails_calls_gets_its_pause
         async with w.daemon(**env) as daemon:
             await daemon.said("scheduler-call-failed")
             before, probed = sum(w.greenlight.calls.counts().values()), len(proxy.accepted)
-            await asyncio.sleep(5)  # time is what is measured
+            await asyncio.sleep(3)  # time is what is measured
             # A pause is sixteen seconds on average: one that is short by chance is no haste.
             assert sum(w.greenlight.calls.counts().values()) - before <= 2
             assert len(proxy.accepted) - probed <= 3
