@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import click
 
 import signerd
-from signerd.cli import output
+from signerd.cli import options, output
 from signerd.errors import ExitCode, Interrupted, SignerdError, UsageError
 
 # Verb → (module under signerd.cli, one line of help). Modules load when their verb is used, so that
@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "rune": ("rune", "Create, decode, check or restrict runes."),
     "decrypt-export": ("decrypt_export", "Decrypt a node export, offline."),
     "inspect": ("inspect", "Show what this signer says of itself."),
+    "config": ("config", "Check, show, describe or migrate the configuration."),
     "replay": ("replay", "Decide recorded requests offline, one JSON line each."),
     "dev": ("dev", "A local Greenlight for trying things out."),
     "demo": ("demo", "Watch the whole story on this machine in a few seconds."),
@@ -78,6 +79,7 @@ class _Verbs(click.Group):
     epilog=_EPILOG,
     no_args_is_help=True,
 )
+@options.no_input
 @click.version_option(signerd.__version__, "-V", "--version", message="signerd %(version)s")
 def cli() -> None:
     """The signer of a hosted Core Lightning node, on your own machine.

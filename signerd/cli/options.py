@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from signerd.cli import output
+
 if TYPE_CHECKING:
     from signerd.config import Settings
 
@@ -19,8 +21,19 @@ _PATH = click.Path(path_type=Path)
 
 
 def common(command: F) -> F:
-    """--config, --data-dir, --secret-file and --network; the function takes them as **common."""
+    """--config, --data-dir, --secret-file, --network, --set; the function takes them as **common.
+
+    And --no-input, which is for `output` alone.
+    """
     for option in (
+        no_input,
+        click.option(
+            "--set",
+            "assignments",
+            multiple=True,
+            metavar="KEY=VALUE",
+            help="Any other key of the configuration, e.g. log.level=debug; can be repeated.",
+        ),
         click.option("--network", type=click.Choice(_NETWORKS), help="Bitcoin network."),
         click.option("--secret-file", type=_PATH, metavar="FILE", help="The node secret."),
         click.option("--data-dir", type=_PATH, metavar="DIR", help="Where credentials and state live."),
@@ -30,6 +43,27 @@ def common(command: F) -> F:
     return command
 
 
+def no_input(command: F) -> F:
+    """--no-input, remembered for this run; the function does not see it."""
+
+    def remember(context: click.Context, _option: click.Parameter, value: bool) -> None:  # noqa: FBT001
+        if value:
+            context.meta[output.NO_INPUT] = True
+
+    return click.option(
+        "--no-input",
+        is_flag=True,
+        expose_value=False,
+        callback=remember,
+        help="Never ask; where an answer is needed, fail and say which flag gives it.",
+    )(command)
+
+
+def yes(command: F) -> F:
+    """--yes; the function takes it as `yes`."""
+    return click.option("--yes", is_flag=True, help="Do not ask; the answer is yes.")(command)
+
+
 def as_json(command: F) -> F:
     """--json; the function takes it as `json`."""
     return click.option("--json", is_flag=True, help="Print the result as JSON.")(command)
@@ -37,6 +71,14 @@ def as_json(command: F) -> F:
 
 def settings(common: dict[str, Any]) -> Settings:
     """What holds, from **common, the environment and the file. Raises ConfigError."""
+    settings = quietly(common)
+    for warning in settings.warnings:
+        output.talk(f"warning: {warning}")
+    return settings
+
+
+def quietly(common: dict[str, Any]) -> Settings:
+    """The same for whoever has another way to tell the warnings, which are in the settings."""
     from signerd import config
 
     return config.load(config.Overrides(**common), os.environ)

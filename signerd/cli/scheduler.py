@@ -102,7 +102,7 @@ def invites(*, json: bool, **common: Any) -> None:
 
 
 @click.command("export")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@options.yes
 @options.as_json
 @options.common
 def export(*, yes: bool, json: bool, **common: Any) -> None:
