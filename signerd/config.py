@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -179,6 +179,18 @@ def load(overrides: Overrides, environ: Mapping[str, str]) -> Settings:
 def parse(text: str, *, source: str) -> Config:
     """The file's text as a Config. Raises ConfigError."""
     return FORMAT.parse(text, source=source)
+
+
+def with_keys_of(old: Settings, new: Settings, names: Iterable[str]) -> Settings:
+    """The old settings, with the values of some keys from the new ones. Raises ConfigError."""
+    held = keys.flat(old.config) | {name: keys.value_of(new.config, name) for name in names}
+    said = {name: msgspec.to_builtins(value) for name, value in held.items() if value is not None}
+    return msgspec.structs.replace(
+        old,
+        config=FORMAT.together(Layer(said)),
+        origins={**old.origins, **{name: new.origins[name] for name in names}},
+        warnings=new.warnings,
+    )
 
 
 def known_keys() -> dict[str, Any]:

@@ -18,23 +18,31 @@ from signerd.errors import ExitCode, SignerdError
 def command(**common: Any) -> int:
     """Run the signer: stay with the scheduler, attach to the node, answer what may be answered.
 
-    Logs go to stderr. SIGTERM and SIGINT end it within 5 seconds. It leaves with 77 when the scheduler
+    Logs go to stderr. SIGTERM and SIGINT end it within 5 seconds; SIGHUP has it read its configuration again,
+    and a wrong one changes nothing. It leaves with 77 when the scheduler
     refuses its credentials, and with 74 when its disk fails. A network that fails is waited for.
     """
     # As the first process of a container there is no other handler until the loops have theirs.
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(ExitCode.OK))
-    settings = options.settings(common)
+    from signerd.daemon.hangup import Hangups
+
+    hangups = Hangups()
+    settings = options.quietly(common)
     # The C core's own messages repeat what we log, without context.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    from signerd.daemon.reload import LiveSettings
     from signerd.daemon.supervisor import Supervisor
     from signerd.observe import events
     from signerd.observe.bus import Bus
     from signerd.observe.logs import Log
 
     keys = node_secret.load_keys(settings)
-    bus = Bus(Log(form=settings.config.log.format, level=settings.config.log.level).emit)
+    log = Log(form=settings.config.log.format, level=settings.config.log.level)
+    bus = Bus(log.emit)
+    live = LiveSettings(settings, load=lambda: options.quietly(common), bus=bus)
+    live.on_change(lambda new: log.prepared(form=new.config.log.format, level=new.config.log.level))
     try:
-        Supervisor(settings, keys, bus).run()
+        Supervisor(live, keys, bus, hangups=hangups).run()
     except SignerdError as problem:
         bus.emit(events.Failed(reason=problem.message, hint=problem.hint, exit_code=int(problem.exit_code)))
         return problem.exit_code

@@ -40,8 +40,8 @@ class NodeAttachment:
     placement: Backoff
     clock: Clock
     bus: Bus
-    poll_seconds: float
-    probe_seconds: float
+    poll_seconds: Callable[[], float]
+    probe_seconds: Callable[[], float]
     known: KnownEntries = field(default_factory=KnownEntries)
 
     async def run(self) -> None:
@@ -55,15 +55,15 @@ class NodeAttachment:
     async def _find(self) -> str | None:
         """One poll: the node's URI, or None after a pause."""
         node_id = self.service.signer.keys.node_id
-        started = self.clock.monotonic()
+        started, poll_seconds = self.clock.monotonic(), self.poll_seconds()
         self.calls.started()
         try:
-            info = await self.link.client.get_node_info(node_id, wait=True, deadline=self.poll_seconds)
+            info = await self.link.client.get_node_info(node_id, wait=True, deadline=poll_seconds)
         except AccessDenied:
             raise
         except RemoteError as error:
             # Only our own deadline ends a poll in peace: a scheduler that says so at once is one that fails.
-            ran_out = self.clock.monotonic() - started >= self.poll_seconds * _NEARLY
+            ran_out = self.clock.monotonic() - started >= poll_seconds * _NEARLY
             if ran_out and error.code == _POLL_RAN_OUT and await self._alive():
                 await asyncio.sleep(self.placement.pause())
                 return None
@@ -82,7 +82,7 @@ class NodeAttachment:
         """Whether the scheduler still answers after a long poll ran out; if not, connect anew."""
         try:
             await self.link.client.get_node_info(
-                self.service.signer.keys.node_id, wait=False, deadline=self.probe_seconds
+                self.service.signer.keys.node_id, wait=False, deadline=self.probe_seconds()
             )
         except AccessDenied:
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from signerd.core.pairing import Approved, Denied
@@ -27,7 +28,7 @@ class SchedulerStream:
     service: SigningService
     backoff: Backoff
     bus: Bus
-    answer_refusals: bool
+    answer_refusals: Callable[[], bool]
 
     async def run(self) -> None:
         """Until cancelled. Raises AccessDenied when our credentials are refused, StateError for the store."""
@@ -80,7 +81,7 @@ class SchedulerStream:
             refused = events.PairingRefused(
                 request_id=request.request_id, device="", rule="malformed", reason=problem.message
             )
-            return translate.empty_response(request.request_id) if self.answer_refusals else None, refused
+            return translate.empty_response(request.request_id) if self.answer_refusals() else None, refused
         outcome = self.service.decide_pairing(approval)
         response = translate.signer_response(request.request_id, outcome)
         match outcome:
@@ -92,7 +93,7 @@ class SchedulerStream:
                 )
             case Denied():
                 # The reference signer is silent here; what a scheduler makes of `empty` is its own affair.
-                return response if self.answer_refusals else None, events.PairingRefused(
+                return response if self.answer_refusals() else None, events.PairingRefused(
                     request_id=request.request_id,
                     device=approval.device_name,
                     rule=outcome.rule,

@@ -30,6 +30,10 @@ class SigningService:
         self._approval_floor = store.approval_floor()
         self._decided = 0
 
+    def use(self, policy: PairingPolicy) -> None:
+        """From the next approval on, decide by this policy."""
+        self._policy = policy
+
     def answer(self, request: SigningRequest) -> Signed | Refusal:
         """The answer to a node's request; what it changes is on disk before this returns.
 

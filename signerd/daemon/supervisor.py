@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 import signerd
@@ -12,15 +13,17 @@ from signerd.core.pairing import PairingPolicy
 from signerd.core.policy.payments import REMEMBERED
 from signerd.core.signer import Signer
 from signerd.daemon import expiry, hardening, identity, preflight
-from signerd.daemon.backoff import Backoff
+from signerd.daemon.backoff import Backoff, Limits
 from signerd.daemon.clock import Clock, SystemClock
+from signerd.daemon.hangup import Hangups
 from signerd.daemon.node_attachment import NodeAttachment
+from signerd.daemon.reload import LiveSettings
 from signerd.daemon.scheduler_link import SchedulerLink
 from signerd.daemon.scheduler_stream import SchedulerStream
 from signerd.daemon.signing_service import SigningService
 from signerd.daemon.store_watch import StoreWatch
 from signerd.daemon.upgrades import Upgrades
-from signerd.errors import SignerdError
+from signerd.errors import ConfigError, SignerdError
 from signerd.greenlight.node import NodeClient
 from signerd.greenlight.scheduler import SchedulerClient
 from signerd.greenlight.transport import ClientOptions, Identity
@@ -51,11 +54,18 @@ class _Stop(Exception):
 class Supervisor:
     """The whole daemon: everything is checked in `run` before any loop starts."""
 
-    def __init__(self, settings: Settings, keys: NodeKeys, bus: Bus, *, clock: Clock | None = None) -> None:
-        self._settings = settings
+    def __init__(
+        self, live: LiveSettings, keys: NodeKeys, bus: Bus, *, hangups: Hangups, clock: Clock | None = None
+    ) -> None:
+        self._live = live
         self._keys = keys
         self._bus = bus
+        self._hangups = hangups
         self._clock = clock or SystemClock()
+
+    @property
+    def _settings(self) -> Settings:
+        return self._live.now
 
     def run(self) -> None:
         """Run until SIGTERM or SIGINT. Raises the SignerdError that ended it otherwise."""
@@ -106,7 +116,12 @@ class Supervisor:
             self._bus.emit(events.MemoryNotLocked(reason=reason))
         if remedy := identity.readable_by_others(settings):
             self._bus.emit(events.CredentialsReadable(hint=remedy))
-        if config.pairing.allow_widening:
+        for warning in settings.warnings:
+            self._bus.emit(events.ConfigWarning(meaning=warning))
+        self._say_what_is_lowered(settings)
+
+    def _say_what_is_lowered(self, settings: Settings) -> None:
+        if settings.config.pairing.allow_widening:
             self._bus.emit(
                 events.SafetyLowered(
                     key="pairing.allow_widening",
@@ -122,6 +137,7 @@ class Supervisor:
                 for name, loop in self._loops(link, device, certificate, store).items():
                     group.create_task(_for_ever(name, loop))
                 group.create_task(_settle(link))
+                group.create_task(self._reload_on_hangup())
                 group.create_task(self._until_signalled())
         except* _Stop as stop:
             self._bus.emit(events.Stopping(reason=str(stop.exceptions[0])))
@@ -135,13 +151,18 @@ class Supervisor:
     ) -> dict[str, Coroutine[Any, Any, None]]:
         config = self._settings.config
         signer = Signer(self._keys, self._settings.network)
-        policy = PairingPolicy(
-            mode=config.pairing.policy,
-            allow_widening=config.pairing.allow_widening,
-            max_age_seconds=config.pairing.max_age_seconds,
-            max_ahead_seconds=config.pairing.max_ahead_seconds,
-        )
-        service = SigningService(signer, policy, store, self._clock)
+        service = SigningService(signer, _policy(self._settings), store, self._clock)
+
+        def change_policy(settings: Settings) -> Callable[[], None]:
+            policy = _policy(settings)
+
+            def commit() -> None:
+                service.use(policy)
+                self._say_what_is_lowered(settings)
+
+            return commit
+
+        self._live.on_change(change_policy)
         attachment = NodeAttachment(
             link=link,
             service=service,
@@ -151,10 +172,16 @@ class Supervisor:
             placement=self._backoff(cap=PLACEMENT_CAP_SECONDS),
             clock=self._clock,
             bus=self._bus,
-            poll_seconds=config.scheduler.poll_seconds,
-            probe_seconds=min(PROBE_SECONDS, config.scheduler.deadline_seconds),
+            poll_seconds=lambda: self._settings.config.scheduler.poll_seconds,
+            probe_seconds=lambda: min(PROBE_SECONDS, self._settings.config.scheduler.deadline_seconds),
         )
-        stream = SchedulerStream(link, service, self._backoff(), self._bus, config.pairing.answer_refusals)
+        stream = SchedulerStream(
+            link,
+            service,
+            self._backoff(),
+            self._bus,
+            lambda: self._settings.config.pairing.answer_refusals,
+        )
         upgrades = Upgrades(link, signer, config.node.version, self._backoff(), self._bus)
         watch = expiry.ExpiryWatch(certificate, self._clock, self._bus)
         return {
@@ -165,6 +192,12 @@ class Supervisor:
             "connection": link.watch(),
             "store": StoreWatch(store, self._settings.state_file).run(),
         }
+
+    async def _reload_on_hangup(self) -> None:
+        async for _ in self._hangups:
+            # What is wrong with it was told on the bus.
+            with contextlib.suppress(ConfigError):
+                await self._live.reload()
 
     async def _until_signalled(self) -> None:
         stopped: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -202,13 +235,22 @@ class Supervisor:
         )
 
     def _backoff(self, cap: float | None = None) -> Backoff:
-        config = self._settings.config.backoff
-        return Backoff(
-            self._clock,
-            first_seconds=config.first_seconds,
-            max_seconds=min(cap, config.max_seconds) if cap else config.max_seconds,
-            stable_seconds=config.stable_seconds,
-        )
+        def limits() -> Limits:
+            config = self._settings.config.backoff
+            widest = min(cap, config.max_seconds) if cap else config.max_seconds
+            return Limits(config.first_seconds, widest, config.stable_seconds)
+
+        return Backoff.following(self._clock, limits)
+
+
+def _policy(settings: Settings) -> PairingPolicy:
+    config = settings.config.pairing
+    return PairingPolicy(
+        mode=config.policy,
+        allow_widening=config.allow_widening,
+        max_age_seconds=config.max_age_seconds,
+        max_ahead_seconds=config.max_ahead_seconds,
+    )
 
 
 async def _settle(link: SchedulerLink) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
+import os
 import sys
+from collections.abc import Callable
 from typing import Literal, TextIO
 
 import structlog
@@ -27,14 +29,30 @@ class Log:
     def __init__(
         self, *, form: Literal["auto", "json", "text"], level: Level, stream: TextIO | None = None
     ) -> None:
-        out = stream or sys.stderr
+        self._out = stream or sys.stderr
+        self._logger = self._made(form, level)
+
+    def prepared(self, *, form: Literal["auto", "json", "text"], level: Level) -> Callable[[], None]:
+        """Another form and level; they hold once the result is called, which cannot fail."""
+        logger = self._made(form, level)
+
+        def commit() -> None:
+            self._logger = logger
+
+        return commit
+
+    def _made(
+        self, form: Literal["auto", "json", "text"], level: Level
+    ) -> structlog.typing.FilteringBoundLogger:
+        out = self._out
         text = form == "text" or (form == "auto" and out.isatty())
+        colours = out.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
         renderer: structlog.typing.Processor = (
-            structlog.dev.ConsoleRenderer(colors=out.isatty(), pad_event_to=24)
+            structlog.dev.ConsoleRenderer(colors=colours, pad_event_to=24)
             if text
             else structlog.processors.JSONRenderer(sort_keys=False, ensure_ascii=False)
         )
-        self._logger: structlog.typing.FilteringBoundLogger = structlog.wrap_logger(
+        logger: structlog.typing.FilteringBoundLogger = structlog.wrap_logger(
             structlog.WriteLogger(out),
             processors=[
                 structlog.processors.add_log_level,
@@ -44,6 +62,7 @@ class Log:
             ],
             wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
         )
+        return logger
 
     def emit(self, event: Event) -> None:
         """One line for one event. Text from outside is cleaned and cut before it gets here or a terminal."""
