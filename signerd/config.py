@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from signerd import places
-from signerd.core import startup
+from signerd.core import versions
 from signerd.errors import ConfigError, UsageError
 from signerd.places import default_config_file, default_data_dir
 from signerd.tables import keys, layers, migration
@@ -63,7 +63,7 @@ class SchedulerConfig(_Table, frozen=True):
 class NodeConfig(_Table, frozen=True):
     """[node]"""
 
-    version: str = startup.DEFAULT_VERSION
+    version: str = versions.DEFAULT_VERSION
     max_message_bytes: int = 64 * MIB
     deadline_seconds: float = 30.0
 

@@ -138,9 +138,9 @@ def _file_page() -> str:
             "TOML; every key can be left out. Unknown keys are refused. Relative paths start at the "
             "directory of the file, and ~ is the home directory.\n\n"
             "The file is the one that `--config` or `SIGNERD_CONFIG` names, else config.toml in systemd's "
-            "configuration directory, in $XDG_CONFIG_HOME/signerd or in ~/.config/signerd. Each key can also "
-            "be said by a flag, `--set KEY=VALUE`, and by a variable, `SIGNERD_` and the key in capitals with "
-            "underscores; flags are stronger than variables, and both than the file.\n\n"
+            "configuration directory, in $XDG_CONFIG_HOME/signerd or in ~/.config/signerd.\n\n"
+            "Each key can also be said by a flag, `--set KEY=VALUE`, and by a variable, `SIGNERD_` and the "
+            "key in capitals with underscores. Flags are stronger than variables, and both than the file.\n\n"
             "`signerd config check` judges it, `signerd config show --origin` says what holds and why, "
             "`signerd config example` prints one with every key."
         ),
