@@ -55,21 +55,24 @@ def descriptions(example: str) -> dict[str, str]:
     """The prose of the example file above each key and table; neighbours in one paragraph share it."""
     found: dict[str, str] = {}
     prose: list[str] = []
+    spent = False
     prefix = ""
     for line in example.splitlines():
         if not line.strip():
             prose = []
         elif header := _HEADER.match(line):
             name = header["name"]
-            if prose:
+            if prose and not spent:
                 found[name] = _joined(prose)
             prefix = f"{name}{ELEMENT}." if "[[" in line else f"{name}."
             prose = []
         elif setting := _SETTING.match(line):
             if prose:
                 found[prefix + setting["name"]] = _joined(prose)
+            spent = True
         elif line.startswith("# "):
-            prose.append(line[2:].strip())
+            prose = [*([] if spent else prose), line[2:].strip()]
+            spent = False
     return found
 
 
