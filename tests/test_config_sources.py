@@ -105,7 +105,10 @@ def test_defaults_say_what_made_them(tmp_path):
         Overrides(), {"STATE_DIRECTORY": "/s", "CREDENTIALS_DIRECTORY": str(tmp_path)}
     ).origins
 
-    assert (plain["data_dir"], plain["secret.file"]) == (Origin("default", "HOME"), Origin("default", "data_dir"))
+    assert (plain["data_dir"], plain["secret.file"]) == (
+        Origin("default", "HOME"),
+        Origin("default", "data_dir"),
+    )
     assert systemd["data_dir"] == Origin("default", "STATE_DIRECTORY")
     assert systemd["secret.file"] == Origin("default", "CREDENTIALS_DIRECTORY")
     assert plain["log.level"] == Origin("default")
@@ -135,14 +138,21 @@ def test_a_variable_that_is_no_setting_is_a_warning_with_the_likely_one():
         "the environment holds SIGNERD_LOG_LEVLE, which is no setting; did you mean SIGNERD_LOG_LEVEL?",
         "the environment holds SIGNERD_ZZZZZZZZ, which is no setting",
     )
-    assert config.load(Overrides(), {**HOME, "SIGNERD_CONFIG": "", "SIGNERD_NETWORK": "signet"}).warnings == ()
+    assert (
+        config.load(Overrides(), {**HOME, "SIGNERD_CONFIG": "", "SIGNERD_NETWORK": "signet"}).warnings == ()
+    )
 
 
 @pytest.mark.parametrize(
     ("variable", "value"),
-    [("SIGNERD_LOG_LEVEL", "loud"), ("SIGNERD_BACKOFF_MAX_SECONDS", "0"), ("SIGNERD_PAIRING_ALLOW_WIDENING", "1"),
-     ("SIGNERD_DATA_DIR", "a\x00b"), ("SIGNERD_NODE_VERSION", "a\nb")],
-)  # fmt: skip
+    [
+        ("SIGNERD_LOG_LEVEL", "loud"),
+        ("SIGNERD_BACKOFF_MAX_SECONDS", "0"),
+        ("SIGNERD_PAIRING_ALLOW_WIDENING", "1"),
+        ("SIGNERD_DATA_DIR", "a\x00b"),
+        ("SIGNERD_NODE_VERSION", "a\nb"),
+    ],
+)
 def test_refuses_a_wrong_variable_by_its_name(variable, value):
     with pytest.raises(ConfigError, match=f"^{variable}: "):
         config.load(Overrides(), {**HOME, variable: value})

@@ -1,4 +1,4 @@
-"""Any structs: tables in tables, lists of tables, texts, numbers and paths, without a word about them in the code."""
+"""Any structs: tables in tables, lists of tables, texts, numbers and paths, all by one code."""
 
 from __future__ import annotations
 
@@ -74,8 +74,14 @@ a_day = 5
 
 def test_knows_every_key_and_table():
     assert list(keys.keys(Root)) == [
-        "config_version", "flag", "file", "outer.auto", "outer.inner.deep_seconds", "outer.tags", "outer.mode",
-    ]  # fmt: skip
+        "config_version",
+        "flag",
+        "file",
+        "outer.auto",
+        "outer.inner.deep_seconds",
+        "outer.tags",
+        "outer.mode",
+    ]
     assert {"outer.auto[].name", "outer.auto[].a_day"} <= set(keys.keys(Root, inside_lists=True))
     assert keys.tables(Root) == ("outer", "outer.inner")
 
@@ -92,11 +98,19 @@ def test_takes_tables_in_tables_and_lists_of_tables():
     ("text", "message", "hint"),
     [
         ("[[outer.auto]]\nnmae = 'a'", "unknown key 'outer.auto[0].nmae'", "did you mean 'name'?"),
-        (GOOD + "[[outer.auto]]\nname = 'c'\na_dya = 1", "unknown key 'outer.auto[2].a_dya'", "did you mean 'a_day'?"),
+        (
+            GOOD + "[[outer.auto]]\nname = 'c'\na_dya = 1",
+            "unknown key 'outer.auto[2].a_dya'",
+            "did you mean 'a_day'?",
+        ),
         ("[outer.inenr]\ndeep_seconds = 1", "unknown table 'outer.inenr'", "did you mean 'outer.inner'?"),
         ("deep_seconds = 1", "unknown key 'deep_seconds'", "did you mean 'outer.inner.deep_seconds'?"),
         ("[[outer.auto]]\na_day = 1", "missing the key `name`", None),
-        ("[[outer.auto]]\nname = 'a'\na_day = 6", "outer.auto[0].a_day = 6 is out of range", "it goes from 1 to 5"),
+        (
+            "[[outer.auto]]\nname = 'a'\na_day = 6",
+            "outer.auto[0].a_day = 6 is out of range",
+            "it goes from 1 to 5",
+        ),
         ("[[outer.auto]]\nname = ''", "outer.auto[0].name is empty", None),
         ("[outer]\ntags = ['a', '']", "outer.tags is empty", None),
         ("[outer]\nauto = 3", "expected an array", None),
@@ -104,7 +118,7 @@ def test_takes_tables_in_tables_and_lists_of_tables():
         ("outer = 3", "expected a table", None),
         ("[outer]\nmode = 'onn'", "invalid value 'onn'", "use one of off, on"),
     ],
-)  # fmt: skip
+)
 def test_refuses_what_does_not_fit_and_says_where(text, message, hint):
     problem = refusal(text)
 
@@ -160,7 +174,9 @@ def test_paths_are_made_absolute_also_inside_lists():
 
     assert layer.values["file"] == "/here/f"
     assert FORMAT.together(layer).outer.auto[0].list_file == "/here/l"
-    found, _ = FORMAT.file("file = 'f'\n[[outer.auto]]\nname = 'a'\nlist_file = 'l'\n", source="c", path=str.upper)
+    found, _ = FORMAT.file(
+        "file = 'f'\n[[outer.auto]]\nname = 'a'\nlist_file = 'l'\n", source="c", path=str.upper
+    )
     assert FORMAT.together(found).file == "F"
     assert FORMAT.together(found).outer.auto == (Rule(name="a", list_file="L"),)
 

@@ -77,10 +77,18 @@ def test_understands_every_way_to_write_a_key(text, line):
 NAMES = st.sampled_from(["alpha", "beta", "gamma", "delta", "epsilon"])
 VALUES = st.sampled_from(
     [
-        "1", '"[alpha]"', "'beta = 1'", '"""\n[gamma]\nbeta = 2\n"""', "'''\ndelta = 3'''", "[\n1,\n2, # ]\n]",
-        '"\\"]"', "{ alpha = 1 }", "true", "1979-05-27",
+        "1",
+        '"[alpha]"',
+        "'beta = 1'",
+        '"""\n[gamma]\nbeta = 2\n"""',
+        "'''\ndelta = 3'''",
+        "[\n1,\n2, # ]\n]",
+        '"\\"]"',
+        "{ alpha = 1 }",
+        "true",
+        "1979-05-27",
     ]
-)  # fmt: skip
+)
 FILLING = st.sampled_from(["", "# [alpha]", "# beta = [", "   "])
 
 
@@ -92,7 +100,9 @@ def test_agrees_with_the_parser_about_every_document(document, filling):
         text += "\n".join([*filling, f"[{table}]", ""])
         for key, value in keys.items():
             expected[f"{table}.{key}"] = text.count("\n") + 1
-            text += f"{key} = {value}  # {value.splitlines()[0]}\n" if "\n" not in value else f"{key} = {value}\n"
+            text += (
+                f"{key} = {value}  # {value.splitlines()[0]}\n" if "\n" not in value else f"{key} = {value}\n"
+            )
 
     assert set(tomllib.loads(text)) == set(document)
     assert {key: line for key, line in lines(text).items() if "." in key} == expected
