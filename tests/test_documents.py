@@ -175,7 +175,8 @@ def _concrete(word: str) -> str:
 # Only named, without the argument that they need.
 PROSE = {
     ("pair", "new"), ("pair", "approve"), ("replay",), ("decrypt-export",), ("rune", "restrict"),
-    ("rune", "decode"), ("webhooks", "add"), ("COMMAND", "--help"),
+    ("rune", "decode"), ("webhooks", "add"), ("COMMAND", "--help"), ("webhooks", "delete"),
+    ("webhooks", "rotate-secret"), ("rune", "check"), ("dev", "ctl"), ("completion",),
 }  # fmt: skip
 
 

@@ -214,7 +214,7 @@ def _children(
 
 def _prose(help_text: str) -> Iterator[str]:
     """The paragraphs of a help text; those behind a backslash and a b keep their lines."""
-    for number, block in enumerate(re.split(r"\n[ \t]*\n", help_text.strip("\n"))):
+    for number, block in enumerate(re.split(r"\n[ \t]*\n", help_text.strip())):
         lines = [line.rstrip() for line in block.splitlines()]
         if number:
             yield ".PP"

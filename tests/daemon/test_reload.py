@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
 import pytest
 from helpers.clock import FakeClock
 from helpers.greenlight import asynchronous
+from helpers.world import REPOSITORY
 
 from signerd import config
 from signerd.config import Overrides, Settings
@@ -90,6 +92,13 @@ def test_tells_what_holds_and_what_waits_in_the_order_of_the_file(tmp_path):
 
 def test_a_default_that_is_written_down_changes_nothing(tmp_path):
     assert compare(load("", tmp_path), load('[log]\nlevel = "info"\n', tmp_path)) == ConfigChange()
+
+
+def test_the_documentation_has_every_live_key_and_no_other():
+    text = (REPOSITORY / "docs" / "configuration.md").read_text().partition("| holds from |")[2]
+    table = text.partition("\n\n")[0]
+
+    assert set(re.findall(r"`([a-z]+\.[a-z_]+)`", table)) == LIVE
 
 
 # Reloading
