@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -269,7 +270,8 @@ def _outdated(path: Path, version: int) -> str:
 
 
 def _unknown_variables(environ: Mapping[str, str]) -> tuple[str, ...]:
-    unknown = layers.unknown_variables(environ, [*VARIABLES, *OTHER_VARIABLES], prefix=PREFIX)
+    ours = {name: text for name, text in environ.items() if not _SERVICE_LINK.fullmatch(name)}
+    unknown = layers.unknown_variables(ours, [*VARIABLES, *OTHER_VARIABLES], prefix=PREFIX)
     return tuple(
         f"the environment holds {variable}, which is no setting"
         + (f"; did you mean {' or '.join(meant)}?" if meant else "")
@@ -332,3 +334,6 @@ GL_VARIABLES: Mapping[str, str] = {
 
 OTHER_VARIABLES = frozenset({"SIGNERD_CONFIG"})
 """Variables of ours that are no key."""
+
+_SERVICE_LINK = re.compile(r"SIGNERD_(SERVICE_HOST|SERVICE_PORT\w*|PORT(_\d+_\w+)?)")
+"""What Kubernetes and Docker give to every container beside a service that is named signerd."""

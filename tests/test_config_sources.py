@@ -143,6 +143,13 @@ def test_a_variable_that_is_no_setting_is_a_warning_with_the_likely_one():
     )
 
 
+def test_variables_that_a_container_platform_makes_are_no_settings_and_no_warning():
+    names = ("SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_GRPC", "PORT", "PORT_443_TCP_ADDR")
+    environ = {**HOME, **{f"SIGNERD_{name}": "10.0.0.1" for name in names}}
+
+    assert config.load(Overrides(), environ).warnings == ()
+
+
 @pytest.mark.parametrize(
     ("variable", "value"),
     [

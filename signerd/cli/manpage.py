@@ -99,7 +99,7 @@ def _command_page(command: click.Command, context: click.Context, line: str) -> 
     body = [
         *_head(f"signerd-{context.info_name}", 1, summary),
         *_section("SYNOPSIS"),
-        *_synopses(command, context),
+        *"\n.br\n".join(_synopses(command, context)).splitlines(),
         *_section("DESCRIPTION"),
         *_prose(command.help or ""),
         *_options(command, context),
@@ -170,14 +170,12 @@ def _synopses(command: click.Command, context: click.Context) -> Iterator[str]:
     import click
 
     if isinstance(command, click.Group):
-        for name, inner, inner_context in _children(command, context):
+        for inner, inner_context in _children(command, context):
             yield from _synopses(inner, inner_context)
-            del name
         if not command.invoke_without_command:
             return
-    yield f".B {_escape(context.command_path)}"
-    yield _escape(" ".join(command.collect_usage_pieces(context)))
-    yield ".br"
+    usage = _escape(" ".join(command.collect_usage_pieces(context)))
+    yield f".B {_escape(context.command_path)}\n{usage}".rstrip()
 
 
 def _options(command: click.Command, context: click.Context) -> list[str]:
@@ -190,7 +188,7 @@ def _subcommands(command: click.Command, context: click.Context) -> Iterator[str
 
     if not isinstance(command, click.Group):
         return
-    for _, inner, inner_context in _children(command, context):
+    for inner, inner_context in _children(command, context):
         yield f".SH {_escape(inner_context.command_path.upper())}"
         yield from _prose(inner.help or "")
         records = [
@@ -201,15 +199,13 @@ def _subcommands(command: click.Command, context: click.Context) -> Iterator[str
         yield from _list(records)
 
 
-def _children(
-    group: click.Group, context: click.Context
-) -> Iterator[tuple[str, click.Command, click.Context]]:
+def _children(group: click.Group, context: click.Context) -> Iterator[tuple[click.Command, click.Context]]:
     import click
 
     for name in group.list_commands(context):
         inner = group.get_command(context, name)
         assert inner is not None
-        yield name, inner, click.Context(inner, info_name=name, parent=context)
+        yield inner, click.Context(inner, info_name=name, parent=context)
 
 
 def _prose(help_text: str) -> Iterator[str]:

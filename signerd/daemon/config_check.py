@@ -116,7 +116,7 @@ def _data_dir(path: Path) -> Iterator[Finding]:
     if not stat.S_ISDIR(status.st_mode):
         yield Finding("error", "data_dir", f"{path} is no directory", "name a directory")
     elif not os.access(path, os.W_OK | os.X_OK):
-        yield Finding("error", "data_dir", f"this user cannot write into {path}", "check owner and mode")
+        yield Finding("warning", "data_dir", f"this user cannot write into {path}", "check owner and mode")
     elif status.st_mode & 0o022:
         yield Finding(
             "warning",

@@ -90,7 +90,7 @@ def every_value(config: msgspec.Struct) -> Iterator[tuple[str, str, Any]]:
         if key.elements is None:
             yield name, name, value
             continue
-        for number, item in enumerate(value):
+        for number, item in enumerate(value or ()):
             for inner, shown, inner_value in every_value(item):
                 yield f"{name}{ELEMENT}.{inner}", f"{name}[{number}].{shown}", inner_value
 
