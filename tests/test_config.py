@@ -6,6 +6,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from helpers.example_config import uncommented
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -488,7 +489,7 @@ def test_an_empty_file_means_the_defaults():
 
 
 def test_example_shows_every_key_and_no_other():
-    assert set(_flat(tomllib.loads(_uncommented()))) == set(config.known_keys())
+    assert set(_flat(tomllib.loads(uncommented()))) == set(config.known_keys())
 
 
 def test_example_as_it_stands_is_the_defaults():
@@ -498,7 +499,7 @@ def test_example_as_it_stands_is_the_defaults():
 
 
 def test_example_shows_the_default_of_every_key_that_has_one():
-    shown = _flat(tomllib.loads(_uncommented()))
+    shown = _flat(tomllib.loads(uncommented()))
 
     for key, default in config.known_keys().items():
         if default not in (None, ()):
@@ -507,7 +508,7 @@ def test_example_shows_the_default_of_every_key_that_has_one():
 
 
 def test_example_with_every_key_in_force_is_valid():
-    config.parse(_uncommented(), source="config.example.toml")
+    config.parse(uncommented(), source="config.example.toml")
 
 
 def test_example_explains_every_key():
@@ -521,14 +522,6 @@ def test_example_explains_every_key():
 def test_every_network_is_known_to_the_file():
     for network in NETWORKS:
         assert config.parse(f'network = "{network}"', source="x").network == network
-
-
-def _uncommented() -> str:
-    """The example with every key put in force; prose has a space after the sign."""
-    text = (ROOT / "config.example.toml").read_text()
-    return "\n".join(
-        line[1:] if line[:1] == "#" and line[1:2].strip() else line for line in text.splitlines()
-    )
 
 
 def _flat(table: dict[str, object], prefix: str = "") -> dict[str, object]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import fastjsonschema
 import pytest
-from test_config import _uncommented
+from helpers.example_config import uncommented
 
 from signerd import config
 from signerd.errors import ConfigError
@@ -19,7 +19,7 @@ from signerd.tables.values import convert, is_number
 ROOT = Path(__file__).resolve().parent.parent
 SCHEMA = json.loads((ROOT / "docs" / "config.schema.json").read_text(encoding="utf-8"))
 FITS = fastjsonschema.compile(SCHEMA)
-EVERYTHING = tomllib.loads(_uncommented())
+EVERYTHING = tomllib.loads(uncommented())
 
 
 def changed(name: str, value: object) -> dict[str, object]:

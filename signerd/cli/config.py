@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from signerd.config import Settings
     from signerd.daemon.config_check import Finding
 
-HIDDEN = "(hidden)"
 EXAMPLE = "config.example.toml"
 
 
@@ -75,8 +74,10 @@ def show(*, origin: bool, json: bool, **common: Any) -> None:
     With --origin a comment after each says where it is from: the flag, the variable, the file and its line,
     or the default and what made it. --json always says so. Secrets are files, and are never shown.
     """
+    import msgspec
+
     settings = options.settings(common)
-    shown = {name: _builtin(name, value) for name, value in settings.values.items()}
+    shown = {name: msgspec.to_builtins(value) for name, value in settings.values.items()}
     origins = settings.origins
     output.result(
         {
@@ -174,17 +175,6 @@ def example_text() -> str:
 
 def _where(finding: Finding) -> str:
     return f"{finding.key}: " if finding.key else ""
-
-
-def _builtin(name: str, value: Any) -> Any:
-    import msgspec
-
-    from signerd import config
-
-    key = config.FORMAT.keys[name]
-    if key.marks.get("secret") and value is not None:
-        return HIDDEN
-    return msgspec.to_builtins(value)
 
 
 def _as_toml(shown: dict[str, Any], settings: Settings, *, with_origin: bool) -> str:

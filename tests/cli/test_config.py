@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import tomllib
+from pathlib import Path
 
 import pytest
 
 from signerd.cli import config as command
 from signerd.errors import ExitCode
 from signerd.store import config_file
+from signerd.tables.format import Format
+from signerd.tables.migration import Rename
 
 SCHEDULER = "[scheduler]\n"
 
@@ -170,6 +173,26 @@ def test_migrating_without_a_file_says_so(signerd):
 
     assert done.code == ExitCode.CONFIG
     assert "there is no configuration file" in done.err
+
+
+def test_an_earlier_file_is_rewritten_and_kept(tmp_path, monkeypatch, capsys):
+    """There is no other format than today's yet, so this one is made up."""
+    from signerd import config
+
+    later = Format(config.Config, config.FORMAT.limits, ((Rename("net", "network"),),))
+    monkeypatch.setattr(config, "FORMAT", later)
+    path = tmp_path / "config.toml"
+    old, new = '# mine\nnet = "signet"\n', 'config_version = 2\n# mine\nnetwork = "signet"\n'
+    path.write_text(old)
+
+    command.migrate.main(["--config", str(path), "--dry-run"], standalone_mode=False)
+    assert (capsys.readouterr().out, path.read_text()) == (new, old)
+    command.migrate.main(["--config", str(path), "--json"], standalone_mode=False)
+
+    document = json.loads(capsys.readouterr().out)
+    assert (document["from_version"], document["to_version"]) == (1, 2)
+    assert path.read_text() == new
+    assert Path(document["copy"]).read_text() == old
 
 
 def test_replacing_a_file_keeps_what_was_there_with_its_mode(tmp_path):
