@@ -25,6 +25,7 @@ DEFAULT_SCHEDULER_URI = "https://scheduler.gl.blckstrm.com"
 SECRET_FILE_NAME = "hsm_secret"  # noqa: S105 - a name, and no secret
 MIB = 1024 * 1024
 DAY = 86_400
+_MAX_FILE = MIB
 _INT32 = 2**31 - 1  # gRPC keeps sizes in one
 
 MIGRATIONS: tuple[migration.Migration, ...] = ()
@@ -235,7 +236,11 @@ def config_file(overrides: Overrides, environ: Mapping[str, str]) -> Path | None
 def read_file(path: Path) -> str:
     """Its text. Raises ConfigError."""
     try:
-        return path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            content = file.read(_MAX_FILE + 1)
+        if len(content) > _MAX_FILE:
+            raise ConfigError(f"{path} is longer than {_MAX_FILE} bytes", hint="is this the right file?")
+        return content.decode("utf-8")
     except FileNotFoundError as error:
         raise ConfigError(f"no configuration file at {path}", hint="check --config") from error
     except UnicodeDecodeError as error:

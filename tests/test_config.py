@@ -459,6 +459,11 @@ def test_refuses_a_file_that_is_not_utf8(tmp_path):
         config.load(Overrides(config=path), HOME)
 
 
+def test_refuses_a_file_without_an_end():
+    with pytest.raises(ConfigError, match="/dev/zero is longer than 1048576 bytes"):
+        config.load(Overrides(config=Path("/dev/zero")), HOME)
+
+
 def test_refuses_a_file_that_was_named_and_is_not_there(tmp_path):
     for overrides, environ in (
         (Overrides(config=tmp_path / "none.toml"), HOME),

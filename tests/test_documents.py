@@ -236,6 +236,19 @@ def test_exit_codes_are_the_same_in_code_and_documents():
     assert [int(code) for code in re.findall(r"\b(\d+) [a-z]", cli.epilog or "")] == codes
 
 
+def test_the_man_page_says_the_same_about_exit_codes_and_variables():
+    from signerd.cli import manpage
+
+    words = {row[0]: row[1] for row in rows(section("README.md", "Exit codes"))}
+    page = manpage.pages()["signerd.1"].replace("\\-", "-").replace("\\fB", "").replace("\\fR", "")
+
+    for code, meaning in words.items():
+        assert f"\n{code}\n{meaning[:1].upper()}{meaning[1:]}.\n" in page
+    for variable in re.findall(r"`([A-Z_]+)`", section("docs/operations.md", "Environment")):
+        if variable not in config.VARIABLES and variable not in {"TMPDIR", "GRPC_VERBOSITY", "HOME"}:
+            assert variable in page, variable
+
+
 def test_every_error_leaves_with_a_documented_code():
     def kinds(kind: type[SignerdError]) -> Iterator[type[SignerdError]]:
         yield kind

@@ -97,11 +97,15 @@ class LiveSettings:
             return change
 
     def _read(self) -> Settings:
+        file = self._settings.config_file
+        if file is not None and file.exists() and not file.is_file():
+            # A pipe gives its text once; what it gives now would be taken for an empty file.
+            raise ConfigError(f"{file} is no regular file", hint="restart signerd to read it again")
         new = self._load()
-        if self._settings.config_file is not None and new.config_file is None:
+        if file is not None and new.config_file is None:
             # An editor may be in the middle of replacing it; the defaults are not what was meant.
             raise ConfigError(
-                f"the configuration file {self._settings.config_file} is gone",
+                f"the configuration file {file} is gone",
                 hint="bring it back; an empty file means the defaults",
             )
         return new

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 
+import msgspec
 import pytest
 from helpers.clock import FakeClock
 from helpers.greenlight import asynchronous
@@ -168,6 +170,18 @@ async def test_a_file_that_cannot_be_read_changes_nothing(running):
     with pytest.raises(ConfigError, match="no configuration file"):
         await running.live.reload()
     assert running.live.now is before
+
+
+@asynchronous
+async def test_a_pipe_is_not_read_again(tmp_path):
+    """`--config <(…)`: it gave its text at the start, and an empty file would mean the defaults."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    settings = config.load(Overrides(), {"HOME": "/h"})
+    live = LiveSettings(msgspec.structs.replace(settings, config_file=pipe), load=lambda: settings, bus=Bus())
+
+    with pytest.raises(ConfigError, match="is no regular file"):
+        await live.reload()
 
 
 @asynchronous
