@@ -323,7 +323,13 @@ _LIMITS: Mapping[str, tuple[float, float]] = {
 }
 """Least and most of every number in the file (a test finds one that is missing)."""
 
-FORMAT = Format(Config, _LIMITS, MIGRATIONS)
+
+def _check(config: Config, source: str) -> None:
+    """What is more than a type and a limit, of each source by itself and of all together."""
+    del config, source
+
+
+FORMAT = Format(Config, _LIMITS, MIGRATIONS, _check)
 
 PREFIX = "SIGNERD_"
 VARIABLES: Mapping[str, str] = {layers.variable_of(PREFIX, name): name for name in FORMAT.settable}

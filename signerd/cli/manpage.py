@@ -126,7 +126,7 @@ def _file_page() -> str:
             facts.append("One of " + ", ".join(map(str, key.choices)) + ".")
         if name in config.FORMAT.limits:
             least, most = config.FORMAT.limits[name]
-            facts.append(f"From {least:g} to {most:.10g}.")
+            facts.append(f"From {least:g} to {most:.15g}.")
         if key.default not in (None, ()):
             default = str(key.default).lower() if isinstance(key.default, bool) else key.default
             facts.append(f"Default: {default}.")

@@ -16,6 +16,10 @@ from signerd.tables.layers import Layer, Origin
 T = TypeVar("T", bound=msgspec.Struct)
 
 
+def _nothing_more(_config: Any, _source: str) -> None:
+    """Types and limits say it all."""
+
+
 @dataclass(frozen=True, slots=True)
 class Migrated:
     """A file's text in today's format, and the version that it had."""
@@ -32,6 +36,8 @@ class Format(Generic[T]):
     root: type[T]
     limits: values.Limits
     migrations: tuple[migration.Migration, ...] = ()
+    check: Callable[[T, str], None] = _nothing_more
+    """Judges what is more than a type and a limit; takes the name of the source. Raises ConfigError."""
 
     @property
     def keys(self) -> Mapping[str, Key]:
@@ -104,7 +110,9 @@ class Format(Generic[T]):
         return migration.upgraded(table, self.migrations, source=source), version
 
     def _convert(self, table: Mapping[str, Any], source: str) -> T:
-        return values.convert(table, self.root, self.limits, source=source)
+        config = values.convert(table, self.root, self.limits, source=source)
+        self.check(config, source)
+        return config
 
     def _checked(self, layer: Layer, path: Callable[[str], str]) -> Layer:
         """A layer of single values, each judged under the name of its own source."""

@@ -113,7 +113,7 @@ def _check_numbers(config: msgspec.Struct, limits: Limits, source: str) -> None:
             if not least <= value <= most:
                 raise ConfigError(
                     f"{source}: {shown} = {value} is out of range",
-                    hint=f"it goes from {least:g} to {most:.10g}",
+                    hint=f"it goes from {least:g} to {most:.15g}",
                 )
 
 

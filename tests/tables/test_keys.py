@@ -235,6 +235,22 @@ def test_nested_is_the_opposite_of_dotted():
     assert keys.nested(dict(keys.dotted(table, Root))) == table
 
 
+def test_a_format_may_judge_more_than_types_and_limits_of_every_source():
+    def check(config: Root, source: str) -> None:
+        if config.flag and config.outer.mode == "off":
+            raise ConfigError(f"{source}: contradiction")
+
+    strict = Format(Root, LIMITS, (), check)
+
+    with pytest.raises(ConfigError, match=r"c\.toml: contradiction"):
+        strict.parse("flag = true\n[outer]\nmode = 'off'", source="c.toml")
+    # Also what only comes about together.
+    file, _ = strict.file("flag = true", source="c.toml", path=str)
+    mode = strict.environment({"P_OUTER_MODE": "off"}, VARIABLES, path=str)
+    with pytest.raises(ConfigError, match="the settings together: contradiction"):
+        strict.together(layers.merged((mode, file)))
+
+
 def test_together_takes_nothing_as_the_defaults():
     assert FORMAT.together(Layer()) == Root()
 
