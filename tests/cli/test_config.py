@@ -44,7 +44,12 @@ def test_a_right_configuration_is_ok(signerd, file):
     done = signerd.run("config", "check", "--config", file)
 
     assert (done.code, done.out, done.err) == (0, f"{file}: ok\n", "")
-    assert check(signerd, "--config", file).json == {"ok": True, "config_file": str(file), "findings": []}
+    assert check(signerd, "--config", file).json == {
+        "v": 1,
+        "ok": True,
+        "config_file": str(file),
+        "findings": [],
+    }
 
 
 def test_a_wrong_configuration_leaves_with_the_units_code(signerd, file):
@@ -153,6 +158,7 @@ def test_a_file_of_today_is_left_alone(signerd, file):
 
     assert done.code == 0
     assert done.json == {
+        "v": 1,
         "config_file": str(file), "from_version": 1, "to_version": 1, "copy": None, "text": None,
     }  # fmt: skip
     assert file.read_bytes() == before

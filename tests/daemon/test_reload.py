@@ -80,16 +80,22 @@ def test_what_the_node_and_its_keys_depend_on_waits_for_a_restart(key):
 def test_tells_what_holds_and_what_waits_in_the_order_of_the_file(tmp_path):
     old = load("", tmp_path)
     new = load(
-        'network = "signet"\ndata_dir = "/d"\n[log]\nlevel = "debug"\n[backoff]\nmax_seconds = 5\n'
+        'network = "signet"\n[node]\nversion = "v1"\n[log]\nlevel = "debug"\n[backoff]\nmax_seconds = 5\n'
         '[scheduler]\nuri = "https://h"\n', tmp_path,
     )  # fmt: skip
 
     assert compare(old, new) == ConfigChange(
         applied=("backoff.max_seconds", "log.level"),
-        # The secret is in the data directory, so it would move too.
-        needs_restart=("network", "data_dir", "secret.file", "scheduler.uri"),
+        needs_restart=("network", "scheduler.uri", "node.version"),
     )
     assert compare(old, old) == ConfigChange()
+
+
+def test_what_follows_from_a_key_differs_with_it(tmp_path):
+    change = compare(load("", tmp_path), load('data_dir = "/d"\n', tmp_path))
+
+    # The secret is in the data directory, so it would move too.
+    assert {"data_dir", "secret.file"} <= set(change.needs_restart)
 
 
 def test_a_default_that_is_written_down_changes_nothing(tmp_path):

@@ -44,7 +44,7 @@ class Done:
     def json(self) -> Any:
         """Its result, which must be one document, of the version that all are."""
         document = json.loads(self.out)
-        assert document.pop("v") == 1
+        assert document["v"] == 1
         return document
 
 
