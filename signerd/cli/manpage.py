@@ -179,8 +179,13 @@ def _synopses(command: click.Command, context: click.Context) -> Iterator[str]:
 
 
 def _options(command: click.Command, context: click.Context) -> list[str]:
-    records = [record for param in command.get_params(context) if (record := param.get_help_record(context))]
-    return [*_section("OPTIONS"), *_list(records)] if records else []
+    return [*_section("OPTIONS"), *_list(_records(command, context))]
+
+
+def _records(command: click.Command, context: click.Context) -> list[tuple[str, str]]:
+    # Not `get_params`: it remembers the help option of the first context that ever asked.
+    records = [record for param in command.params if (record := param.get_help_record(context))]
+    return [*records, ("-h, --help", "Show this message and exit.")]
 
 
 def _subcommands(command: click.Command, context: click.Context) -> Iterator[str]:
@@ -191,12 +196,7 @@ def _subcommands(command: click.Command, context: click.Context) -> Iterator[str
     for inner, inner_context in _children(command, context):
         yield f".SH {_escape(inner_context.command_path.upper())}"
         yield from _prose(inner.help or "")
-        records = [
-            record
-            for param in inner.get_params(inner_context)
-            if (record := param.get_help_record(inner_context))
-        ]
-        yield from _list(records)
+        yield from _list(_records(inner, inner_context))
 
 
 def _children(group: click.Group, context: click.Context) -> Iterator[tuple[click.Command, click.Context]]:

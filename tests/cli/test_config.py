@@ -138,7 +138,7 @@ def test_shows_the_same_as_json(signerd, file):
 def test_prints_the_schema_that_the_repository_has(signerd):
     done = signerd.run("config", "schema")
 
-    assert json.loads(done.out) == command.made_schema()
+    assert json.loads(done.out) == json.loads(json.dumps(command.made_schema()))
 
 
 def test_prints_an_example_that_can_be_used_as_it_is(signerd):
