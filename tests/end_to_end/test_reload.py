@@ -30,7 +30,8 @@ async def test_a_reload_changes_what_it_can_and_says_what_waits(tmp_path):
             assert told["needs_restart"] == "node.version"
             # A rule that is lowered is said at once, the new level holds, and so does the new policy.
             await daemon.said("safety-lowered", key="pairing.allow_widening")
-            await daemon.said("scheduler-stream-open")
+            await w.greenlight.schedule(NODE_ID)
+            await daemon.said("node-attached", level="info")
             assert await approvals.approve(approval_by(w.data_dir)) is None
             await daemon.said("pairing-refused", rule="pairing-denied-by-policy")
             code, _ = await daemon.stop()
