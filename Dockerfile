@@ -14,7 +14,8 @@ RUN python -m venv /opt/build \
     && /opt/build/bin/pip install --require-hashes -r requirements/build.txt \
     && /opt/build/bin/pip wheel --no-build-isolation --require-hashes --wheel-dir /wheels -r requirements/runtime.txt \
     && /opt/signerd/bin/pip install --no-deps --no-index /wheels/*.whl
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml README.md LICENSE config.example.toml ./
+COPY share/ share/
 COPY signerd/ signerd/
 # A wheel that is built without the network, from nothing but what was copied here.
 RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --no-index --wheel-dir /wheels . \

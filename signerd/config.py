@@ -2,35 +2,42 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
-import tomllib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from signerd import addresses, places
-from signerd.core import startup
+from signerd.core import versions
 from signerd.core.pairing_auto import read_rules
 from signerd.core.secret_container import Derivation
-from signerd.errors import ConfigError, MalformedMessage
+from signerd.errors import ConfigError, MalformedMessage, UsageError
 from signerd.places import default_config_file, default_data_dir
-from signerd.units import NETWORKS, Network
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+from signerd.tables import keys, layers, migration
+from signerd.tables.format import Format
+from signerd.tables.layers import Layer, Origin
+from signerd.units import Network
 
 __all__ = ["Config", "Overrides", "Settings", "default_config_file", "default_data_dir", "load", "parse"]
 
 DEFAULT_SCHEDULER_URI = "https://scheduler.gl.blckstrm.com"
 SECRET_FILE_NAME = "hsm_secret"  # noqa: S105 - a name, and no secret
-_PASSPHRASE = "SIGNERD_SECRET_PASSPHRASE_FILE"  # noqa: S105 - another
 MIB = 1024 * 1024
 DAY = 86_400
+_MAX_FILE = MIB
 _INT32 = 2**31 - 1  # gRPC keeps sizes in one
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+MIGRATIONS: tuple[migration.Migration, ...] = ()
+"""What became of the format: the n-th leads from `config_version` n to n + 1."""
+
+InputFile = Annotated[str, msgspec.Meta(extra={"path": "input"})]
+"""The path of a file that has to be there when it is used."""
+
+OtherPath = Annotated[str, msgspec.Meta(extra={"path": "other"})]
+"""The path of a file, a directory or a socket that signerd may make itself."""
 
 
 class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -40,8 +47,8 @@ class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class SecretConfig(_Table, frozen=True):
     """[secret]"""
 
-    file: str | None = None
-    passphrase_file: str | None = None
+    file: OtherPath | None = None
+    passphrase_file: InputFile | None = None
     passphrase_credential: str | None = None
     derivation: Derivation | None = None
 
@@ -50,9 +57,9 @@ class SchedulerConfig(_Table, frozen=True):
     """[scheduler]"""
 
     uri: str | None = None
-    ca_file: str | None = None
-    nobody_cert_file: str | None = None
-    nobody_key_file: str | None = None
+    ca_file: InputFile | None = None
+    nobody_cert_file: InputFile | None = None
+    nobody_key_file: InputFile | None = None
     deadline_seconds: float = 30.0
     poll_seconds: float = 300.0
     keepalive_seconds: float = 330.0
@@ -63,7 +70,7 @@ class SchedulerConfig(_Table, frozen=True):
 class NodeConfig(_Table, frozen=True):
     """[node]"""
 
-    version: str = startup.DEFAULT_VERSION
+    version: str = versions.DEFAULT_VERSION
     max_message_bytes: int = 64 * MIB
     deadline_seconds: float = 30.0
 
@@ -105,7 +112,7 @@ class BackoffConfig(_Table, frozen=True):
 class ControlConfig(_Table, frozen=True):
     """[control]"""
 
-    socket: str | None = None
+    socket: OtherPath | None = None
 
 
 class AuditConfig(_Table, frozen=True):
@@ -131,8 +138,9 @@ class MetricsConfig(_Table, frozen=True):
 class Config(_Table, frozen=True):
     """The whole file."""
 
+    config_version: int = migration.current_version(MIGRATIONS)
     network: Network = "bitcoin"
-    data_dir: str | None = None
+    data_dir: OtherPath | None = None
     secret: SecretConfig = SecretConfig()
     scheduler: SchedulerConfig = SchedulerConfig()
     node: NodeConfig = NodeConfig()
@@ -146,7 +154,7 @@ class Config(_Table, frozen=True):
 
 
 class Overrides(msgspec.Struct, frozen=True, kw_only=True):
-    """What the command line said; None where it said nothing."""
+    """What the command line said; None where it said nothing. `assignments` are those of --set."""
 
     config: Path | None = None
     data_dir: Path | None = None
@@ -156,10 +164,11 @@ class Overrides(msgspec.Struct, frozen=True, kw_only=True):
     passphrase_file: Path | None = None
     passphrase_fd: int | None = None
     derivation: Derivation | None = None
+    assignments: tuple[str, ...] = ()
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What holds after flags, environment, file and defaults: paths are absolute."""
+    """What holds after flags, environment, file and defaults: paths are absolute, also those in `config`."""
 
     config: Config
     config_file: Path | None
@@ -174,6 +183,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     passphrase_file: Path | None = None
     passphrase_fd: int | None = None
     derivation: Derivation | None = None
+    origins: Mapping[str, Origin] = msgspec.field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
     @property
     def credentials_file(self) -> Path:
@@ -185,73 +196,109 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """The SQLite store of this signer's decisions."""
         return self.data_dir / "signerd.db"
 
+    @property
+    def values(self) -> dict[str, Any]:
+        """Every key and its value in force, also where it follows from more than the key."""
+        found = {
+            "data_dir": str(self.data_dir),
+            "secret.file": str(self.secret_file),
+            "scheduler.uri": self.scheduler_uri,
+            "control.socket": str(self.control_socket),
+        }
+        return keys.flat(self.config) | found
+
 
 def load(overrides: Overrides, environ: Mapping[str, str]) -> Settings:
-    """Read and check everything. Raises ConfigError naming the file, the key and the mend."""
-    path = _config_file(overrides, environ)
-    config = parse(_read(path), source=str(path)) if path else Config()
-    base = path.parent if path else Path()  # without a file there is nothing to resolve
-    data_dir = _data_dir(overrides, environ, config, base)
-    secret, scheduler = config.secret, config.scheduler
-    return Settings(
-        config=config,
-        config_file=path,
-        network=_network(overrides, environ, config),
-        data_dir=data_dir,
-        secret_file=_secret_file(overrides, environ, config, base, data_dir),
-        scheduler_uri=_scheduler_uri(environ, config),
-        ca_file=_own_or_gl(scheduler.ca_file, base, environ, "GL_CA_CRT"),
-        nobody_cert_file=_own_or_gl(scheduler.nobody_cert_file, base, environ, "GL_NOBODY_CRT"),
-        nobody_key_file=_own_or_gl(scheduler.nobody_key_file, base, environ, "GL_NOBODY_KEY"),
-        control_socket=_socket(overrides, environ, config, base, data_dir),
-        passphrase_file=_named(overrides.passphrase_file, environ, _PASSPHRASE, secret.passphrase_file, base),
-        passphrase_fd=overrides.passphrase_fd,
-        derivation=overrides.derivation or secret.derivation,
+    """Read and check everything. Raises ConfigError naming the source, the key and the mend."""
+    path = config_file(overrides, environ)
+    warnings = _unknown_variables(environ)
+    file = Layer()
+    if path:
+        base = path.parent
+        file, version = FORMAT.file(
+            read_file(path), source=str(path), path=lambda text: str(places.resolve(text, base, environ))
+        )
+        if version < FORMAT.version:
+            warnings += (_outdated(path, version),)
+    won = layers.merged(
+        (
+            _flags(overrides),
+            FORMAT.environment(environ, VARIABLES, path=_from_here),
+            file,
+            FORMAT.environment(environ, GL_VARIABLES, path=_from_here),
+        )
     )
+    settings = _settings(FORMAT.together(won), won, environ, config_file=path, warnings=warnings)
+    return msgspec.structs.replace(settings, passphrase_fd=overrides.passphrase_fd)
 
 
 def parse(text: str, *, source: str) -> Config:
     """The file's text as a Config. Raises ConfigError."""
+    return FORMAT.parse(text, source=source)
+
+
+def with_keys_of(old: Settings, new: Settings, names: Iterable[str]) -> Settings:
+    """The old settings, with the values of some keys from the new ones. Raises ConfigError."""
+    held = keys.flat(old.config) | {name: keys.value_of(new.config, name) for name in names}
+    said = {name: msgspec.to_builtins(value) for name, value in held.items() if value is not None}
+    return msgspec.structs.replace(
+        old,
+        config=FORMAT.together(Layer(said)),
+        origins={**old.origins, **{name: new.origins[name] for name in names}},
+        warnings=new.warnings,
+    )
+
+
+def known_keys() -> dict[str, Any]:
+    """Every key of the file → its default."""
+    return {name: key.default for name, key in keys.keys(Config).items()}
+
+
+def _settings(
+    config: Config,
+    won: Layer,
+    environ: Mapping[str, str],
+    *,
+    config_file: Path | None,
+    warnings: tuple[str, ...],
+) -> Settings:
+    data_dir, data_dir_origin = _data_dir(environ, config)
+    secret_file, secret_origin = _secret_file(environ, config, data_dir)
+    socket, socket_origin = _control_socket(environ, config, data_dir)
+    scheduler, secret = config.scheduler, config.secret
+    derived = {"data_dir": data_dir_origin, "secret.file": secret_origin, "control.socket": socket_origin}
+    return Settings(
+        config=config,
+        config_file=config_file,
+        network=config.network,
+        data_dir=data_dir,
+        secret_file=secret_file,
+        scheduler_uri=scheduler.uri or DEFAULT_SCHEDULER_URI,
+        ca_file=_path(scheduler.ca_file),
+        nobody_cert_file=_path(scheduler.nobody_cert_file),
+        nobody_key_file=_path(scheduler.nobody_key_file),
+        control_socket=socket,
+        passphrase_file=_path(secret.passphrase_file),
+        derivation=secret.derivation,
+        origins=dict.fromkeys(known_keys(), Origin("default")) | derived | dict(won.origins),
+        warnings=warnings,
+    )
+
+
+def config_file(overrides: Overrides, environ: Mapping[str, str]) -> Path | None:
+    """The file in use: the one that is named, else the usual one, if it is there."""
+    named = overrides.config or _path(environ.get("SIGNERD_CONFIG"))
+    return named.absolute() if named else places.usual_config_file(environ)
+
+
+def read_file(path: Path) -> str:
+    """Its text. Raises ConfigError."""
     try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{source} is not valid TOML: {error}", hint="mend that line") from error
-    _refuse_unknown(table, source)
-    try:
-        config = msgspec.convert(table, Config)
-    except msgspec.ValidationError as error:
-        what, key = _readable(error)
-        raise ConfigError(f"{source}: {what}", hint=_allowed(key)) from error
-    _check_values(config, source)
-    if config.metrics.listen:
-        addresses.parse(config.metrics.listen, key=f"{source}: metrics.listen")
-    return config
-
-
-def _config_file(overrides: Overrides, environ: Mapping[str, str]) -> Path | None:
-    named = overrides.config or (Path(c) if (c := environ.get("SIGNERD_CONFIG")) else None)
-    if named:
-        return named.absolute()
-    return places.usual_config_file(environ)
-
-
-def _network(overrides: Overrides, environ: Mapping[str, str], config: Config) -> Network:
-    if overrides.network:
-        return overrides.network
-    named = environ.get("SIGNERD_NETWORK")
-    for network in NETWORKS:
-        if named == network:
-            return network
-    if named:
-        raise ConfigError(
-            f"SIGNERD_NETWORK={named!r} is no network", hint=f"use one of {', '.join(NETWORKS)}"
-        )
-    return config.network
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            content = file.read(_MAX_FILE + 1)
+        if len(content) > _MAX_FILE:
+            raise ConfigError(f"{path} is longer than {_MAX_FILE} bytes", hint="is this the right file?")
+        return content.decode("utf-8")
     except FileNotFoundError as error:
         raise ConfigError(f"no configuration file at {path}", hint="check --config") from error
     except UnicodeDecodeError as error:
@@ -260,102 +307,81 @@ def _read(path: Path) -> str:
         raise ConfigError(f"cannot read {path}: {error.strerror}", hint="check its permissions") from error
 
 
-def _data_dir(overrides: Overrides, environ: Mapping[str, str], config: Config, base: Path) -> Path:
-    named = _named(overrides.data_dir, environ, "SIGNERD_DATA_DIR", config.data_dir, base)
-    return named or default_data_dir(environ).absolute()
+def _flags(overrides: Overrides) -> Layer:
+    named = {
+        "data_dir": ("--data-dir", overrides.data_dir),
+        "secret.file": ("--secret-file", overrides.secret_file),
+        "network": ("--network", overrides.network),
+        "control.socket": ("--socket", overrides.control_socket),
+        "secret.passphrase_file": ("--passphrase-file", overrides.passphrase_file),
+        "secret.derivation": ("--derivation", overrides.derivation),
+    }
+    said = {name: (flag, str(value)) for name, (flag, value) in named.items() if value is not None}
+    try:
+        return FORMAT.flags(said, overrides.assignments, flag="--set", path=_from_here)
+    except ConfigError as error:
+        raise UsageError(error.message, hint=error.hint) from error
 
 
-def _secret_file(
-    overrides: Overrides, environ: Mapping[str, str], config: Config, base: Path, data_dir: Path
-) -> Path:
-    if named := _named(overrides.secret_file, environ, "SIGNERD_SECRET_FILE", config.secret.file, base):
-        return named
+def _from_here(text: str) -> str:
+    """Paths of flags and variables start at the working directory."""
+    return str(Path(text).absolute())
+
+
+def _outdated(path: Path, version: int) -> str:
+    return (
+        f"{path} has the format of an earlier signerd ({migration.VERSION_KEY} = {version}); it is read as "
+        "if it were new, and `signerd config migrate` rewrites it"
+    )
+
+
+def _unknown_variables(environ: Mapping[str, str]) -> tuple[str, ...]:
+    ours = {name: text for name, text in environ.items() if not _SERVICE_LINK.fullmatch(name)}
+    unknown = layers.unknown_variables(ours, [*VARIABLES, *OTHER_VARIABLES], prefix=PREFIX)
+    return tuple(
+        f"the environment holds {variable}, which is no setting"
+        + (f"; did you mean {' or '.join(meant)}?" if meant else "")
+        for variable, meant in unknown.items()
+    )
+
+
+def _data_dir(environ: Mapping[str, str], config: Config) -> tuple[Path, Origin]:
+    if config.data_dir:
+        return Path(config.data_dir), Origin("default")
+    source = next((name for name in ("STATE_DIRECTORY", "XDG_DATA_HOME") if environ.get(name)), "HOME")
+    return default_data_dir(environ).absolute(), Origin("default", source)
+
+
+def _secret_file(environ: Mapping[str, str], config: Config, data_dir: Path) -> tuple[Path, Origin]:
+    if config.secret.file:
+        return Path(config.secret.file), Origin("default")
     # systemd hands secrets over in a directory of its own (LoadCredential=).
     if credentials := environ.get("CREDENTIALS_DIRECTORY"):
         handed_over = Path(credentials) / SECRET_FILE_NAME
         if os.path.lexists(handed_over):
-            return handed_over
-    return data_dir / SECRET_FILE_NAME
+            return handed_over, Origin("default", "CREDENTIALS_DIRECTORY")
+    return data_dir / SECRET_FILE_NAME, Origin("default", "data_dir")
 
 
-def _socket(over: Overrides, environ: Mapping[str, str], config: Config, base: Path, data_dir: Path) -> Path:
-    if named := over.control_socket or environ.get("SIGNERD_SOCKET"):
-        return Path(named).absolute()
+def _control_socket(environ: Mapping[str, str], config: Config, data_dir: Path) -> tuple[Path, Origin]:
     if config.control.socket:
-        return places.resolve(config.control.socket, base, environ)
-    systemd, xdg = environ.get("RUNTIME_DIRECTORY"), environ.get("XDG_RUNTIME_DIR")
-    private = Path(systemd.split(":")[0]) if systemd else Path(xdg) / "signerd" if xdg else data_dir
-    return private.absolute() / "signerd.sock"
+        return Path(config.control.socket), Origin("default")
+    if systemd := environ.get("RUNTIME_DIRECTORY"):
+        private, origin = Path(systemd.split(":")[0]), Origin("default", "RUNTIME_DIRECTORY")
+    elif xdg := environ.get("XDG_RUNTIME_DIR"):
+        private, origin = Path(xdg) / "signerd", Origin("default", "XDG_RUNTIME_DIR")
+    else:
+        private, origin = data_dir, Origin("default", "data_dir")
+    return private.absolute() / "signerd.sock", origin
 
 
-def _named(
-    flag: Path | None, environ: Mapping[str, str], variable: str, written: str | None, base: Path
-) -> Path | None:
-    if named := flag or environ.get(variable):
-        return Path(named).absolute()
-    return places.resolve(written, base, environ) if written else None
-
-
-def _scheduler_uri(environ: Mapping[str, str], config: Config) -> str:
-    return config.scheduler.uri or environ.get("GL_SCHEDULER_GRPC_URI") or DEFAULT_SCHEDULER_URI
-
-
-def _own_or_gl(own: str | None, base: Path, environ: Mapping[str, str], variable: str) -> Path | None:
-    if own:
-        return places.resolve(own, base, environ)
-    named = environ.get(variable)
-    return Path(named).absolute() if named else None
-
-
-def _refuse_unknown(table: Mapping[str, Any], source: str) -> None:
-    known = known_keys()
-    for key, is_table in _dotted(table):
-        if key in known or key in _TABLES:
-            continue
-        name = key.rpartition(".")[2]
-        # First the same name in another place, then the likeliest slip of a finger.
-        close = [candidate for candidate in known if candidate.rpartition(".")[2] == name]
-        if not close:
-            close = difflib.get_close_matches(key, _TABLES if is_table else known, n=1, cutoff=0.6)
-        meant = " or ".join(map(repr, close))
-        raise ConfigError(
-            f"{source}: unknown {'table' if is_table else 'key'} {key!r}",
-            hint=f"did you mean {meant}?" if close else "config.example.toml shows every key",
-        )
-
-
-def _dotted(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, bool]]:
-    """Every key with the names of its tables before it, and whether it is a table of its own."""
-    for key, value in table.items():
-        if isinstance(value, dict) and prefix + key in _TABLES:
-            yield from _dotted(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, isinstance(value, dict)
-
-
-def _keys(kind: type[msgspec.Struct], prefix: str = "") -> Iterator[tuple[str, msgspec.structs.FieldInfo]]:
-    """Every key of the file, tables as `table.key`."""
-    for item in msgspec.structs.fields(kind):
-        if isinstance(item.type, type) and issubclass(item.type, _Table):
-            yield from _keys(item.type, f"{prefix}{item.name}.")
-        else:
-            yield prefix + item.name, item
-
-
-_TABLES = frozenset(
-    item.name
-    for item in msgspec.structs.fields(Config)
-    if isinstance(item.type, type) and issubclass(item.type, _Table)
-)
-
-
-def known_keys() -> dict[str, Any]:
-    """Every key of the file → its default."""
-    return {key: item.default for key, item in _keys(Config)}
+def _path(text: str | None) -> Path | None:
+    return Path(text) if text else None
 
 
 _MOMENT = (0.001, DAY)
 _LIMITS: Mapping[str, tuple[float, float]] = {
+    "config_version": (1, _INT32),
     "scheduler.deadline_seconds": _MOMENT,
     "scheduler.poll_seconds": _MOMENT,
     "scheduler.keepalive_seconds": _MOMENT,
@@ -364,53 +390,43 @@ _LIMITS: Mapping[str, tuple[float, float]] = {
     "node.deadline_seconds": _MOMENT,
     "pairing.max_age_seconds": (1, 366 * DAY),
     "pairing.max_ahead_seconds": (0, 366 * DAY),
-    "export.max_bytes": (1, 2**38),
-    "export.stall_seconds": _MOMENT,
     "backoff.first_seconds": _MOMENT,
     "backoff.max_seconds": _MOMENT,
     "backoff.stable_seconds": (0, DAY),
+    "export.max_bytes": (1, 2**38),
+    "export.stall_seconds": _MOMENT,
     "audit.keep_records": (1, 10**9),
     "audit.keep_days": (1, 36_600),
 }
 """Least and most of every number in the file (a test finds one that is missing)."""
 
 
-def _check_values(config: Config, source: str) -> None:
-    for key in known_keys():
-        value = _value(config, key)
-        if isinstance(value, str) and (not value or _CONTROL.search(value)):
-            what = f"{source}: {key} is empty or holds control characters"
-            raise ConfigError(what, hint="leave the key out to have its default")
-        if key in _LIMITS:
-            least, most = _LIMITS[key]
-            # Written so that not-a-number does not pass.
-            if not least <= value <= most:
-                raise ConfigError(
-                    f"{source}: {key} = {value} is out of range",
-                    hint=f"it goes from {least:g} to {most:.15g}",
-                )
+def _check(config: Config, source: str) -> None:
+    """What is more than a type and a limit, of each source by itself and of all together."""
+    if config.metrics.listen:
+        addresses.parse(config.metrics.listen, key=f"{source}: metrics.listen")
     try:
         read_rules((rule.name, rule.restrictions, rule.daily_limit) for rule in config.pairing.auto)
     except MalformedMessage as problem:
         raise ConfigError(f"{source}: pairing.auto, {problem.message}", hint=problem.hint) from problem
 
 
-def _value(config: Config, key: str) -> Any:
-    table, _, name = key.rpartition(".")
-    return getattr(getattr(config, table) if table else config, name)
+FORMAT = Format(Config, _LIMITS, MIGRATIONS, _check)
 
+PREFIX = "SIGNERD_"
+VARIABLES: Mapping[str, str] = {layers.variable_of(PREFIX, name): name for name in FORMAT.settable}
+"""Every variable that is stronger than the file → its key."""
 
-def _readable(error: msgspec.ValidationError) -> tuple[str, str]:
-    """What is wrong, in the words of TOML, and the key."""
-    what, _, where = str(error).partition(" - at `$.")
-    key = where.rstrip("`")
-    what = what.replace(" | null", "").replace("`object`", "a table").replace("`array`", "an array")
-    what = what.replace("enum value", "value")
-    return f"{key}: {what[:1].lower()}{what[1:]}", key
+GL_VARIABLES: Mapping[str, str] = {
+    "GL_SCHEDULER_GRPC_URI": "scheduler.uri",
+    "GL_CA_CRT": "scheduler.ca_file",
+    "GL_NOBODY_CRT": "scheduler.nobody_cert_file",
+    "GL_NOBODY_KEY": "scheduler.nobody_key_file",
+}
+"""Greenlight's own variables → the keys that they stand in for, weaker than the file."""
 
+OTHER_VARIABLES = frozenset({"SIGNERD_CONFIG"})
+"""Variables of ours that are no key."""
 
-def _allowed(key: str) -> str:
-    for name, item in _keys(Config):
-        if name == key and get_origin(item.type) is Literal:
-            return f"use one of {', '.join(get_args(item.type))}"
-    return "see config.example.toml"
+_SERVICE_LINK = re.compile(r"SIGNERD_(SERVICE_HOST|SERVICE_PORT\w*|PORT(_\d+_\w+)?)")
+"""What Kubernetes and Docker give to every container beside a service that is named signerd."""

@@ -21,7 +21,7 @@ def socket_path(common: dict[str, Any], settings: Settings | None = None) -> Pat
 
     Where none is named and none is there, the system service's, if that is there.
     """
-    named = common.get("control_socket") or os.environ.get("SIGNERD_SOCKET")
+    named = common.get("control_socket") or os.environ.get("SIGNERD_CONTROL_SOCKET")
     if named and settings is None:
         # Nothing else of the configuration matters, and reading it takes longer than the answer.
         return Path(named).absolute()

@@ -117,6 +117,7 @@ def _report(settings: Settings, keys: NodeKeys, *, json: bool) -> None:
 
 def _read_words() -> str:
     if sys.stdin.isatty():
+        output.may_ask("words", hint="pipe the words in: `signerd init --import < words.txt`")
         typed: str = click.prompt("words", hide_input=True, err=True)
         return typed
     text = sys.stdin.buffer.read(_MAX_STDIN).decode("utf-8", errors="replace")
@@ -127,6 +128,10 @@ def _read_words() -> str:
 
 def _show_once(phrase: Secret) -> None:
     words = phrase.expose().decode("ascii").split()
+    output.refuse_input(
+        "new words are shown and asked back",
+        hint="pipe words that you made elsewhere to `signerd init --import`",
+    )
     with _terminal() as (keyboard, screen), _own_screen(screen):
         screen.write("Write these words down, in this order, on paper. They will not be shown again.\n\n")
         for number, word in enumerate(words, start=1):

@@ -7,13 +7,16 @@ import importlib
 import os
 import sys
 import traceback
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 import signerd
-from signerd.cli import output
+from signerd.cli import options, output
 from signerd.errors import ExitCode, Interrupted, SignerdError, UsageError
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 # Verb → (module under signerd.cli, one line of help). Modules load when their verb is used, so that
 # `--help` and the offline commands stay quick and free of network libraries.
@@ -43,8 +46,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "inspect": ("inspect", "Show what this signer says of itself."),
     "audit": ("audit", "List, verify or export the record of every decision."),
     "explain": ("explain", "Say in plain words what was decided, why, and what to do."),
+    "config": ("config", "Check, show, describe or migrate the configuration."),
     "replay": ("replay", "Decide recorded requests offline, one JSON line each."),
     "doctor": ("doctor", "Find out what is wrong with this installation."),
+    "completion": ("completion", "Print the completion script for a shell."),
     "dev": ("dev", "A local Greenlight for trying things out."),
     "demo": ("demo", "Watch the whole story on this machine in a few seconds."),
 }
@@ -70,6 +75,11 @@ class _Verbs(click.Group):
         command: click.Command = getattr(module, name)
         return command
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        from signerd.cli import completion
+
+        return completion.verbs(COMMANDS, incomplete) + click.Command.shell_complete(self, ctx, incomplete)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
@@ -90,6 +100,7 @@ class _Verbs(click.Group):
     epilog=_EPILOG,
     no_args_is_help=True,
 )
+@options.no_input
 @click.version_option(signerd.__version__, "-V", "--version", message="signerd %(version)s")
 def cli() -> None:
     """The signer of a hosted Core Lightning node, on your own machine.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from signerd.cli import output
 from signerd.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,8 +25,19 @@ _PATH = click.Path(path_type=Path)
 
 
 def common(command: F) -> F:
-    """Where everything is, and how the secret is opened; the function takes all of it as **common."""
+    """Where everything is, and how the secret is opened; the function takes all of it as **common.
+
+    And --no-input, which is for `output` alone.
+    """
     for option in (
+        no_input,
+        click.option(
+            "--set",
+            "assignments",
+            multiple=True,
+            metavar="KEY=VALUE",
+            help="Any other key of the configuration, e.g. log.level=debug; can be repeated.",
+        ),
         click.option(
             "--derivation", type=click.Choice(_DERIVATIONS), help="Which node a mnemonic container means."
         ),
@@ -53,6 +65,27 @@ def control_socket(command: F) -> F:
     )(command)
 
 
+def no_input(command: F) -> F:
+    """--no-input, remembered for this run; the function does not see it."""
+
+    def remember(context: click.Context, _option: click.Parameter, value: bool) -> None:  # noqa: FBT001
+        if value:
+            context.meta[output.NO_INPUT] = True
+
+    return click.option(
+        "--no-input",
+        is_flag=True,
+        expose_value=False,
+        callback=remember,
+        help="Never ask; where an answer is needed, fail and say which flag gives it.",
+    )(command)
+
+
+def yes(command: F) -> F:
+    """--yes; the function takes it as `yes`."""
+    return click.option("--yes", is_flag=True, help="Do not ask; the answer is yes.")(command)
+
+
 def as_json(command: F) -> F:
     """--json; the function takes it as `json`."""
     return click.option("--json", is_flag=True, help="Print the result as JSON.")(command)
@@ -60,6 +93,14 @@ def as_json(command: F) -> F:
 
 def settings(common: dict[str, Any]) -> Settings:
     """What holds, from **common, the environment and the file. Raises ConfigError."""
+    settings = quietly(common)
+    for warning in settings.warnings:
+        output.talk(f"warning: {warning}")
+    return settings
+
+
+def quietly(common: dict[str, Any]) -> Settings:
+    """The same for whoever has another way to tell the warnings, which are in the settings."""
     from signerd import config
 
     if common.get("passphrase_file") is not None and common.get("passphrase_fd") is not None:

@@ -15,10 +15,24 @@ import click
 
 from signerd.errors import Interrupted, SignerdError
 
+JSON_VERSION = 1
+"""Of every JSON document (docs/json.md): it grows when a field goes or changes its meaning."""
 
-def result(data: Mapping[str, Any] | list[Any], text: str, *, json: bool) -> None:
+NO_INPUT = "signerd.no-input"
+"""Under this name --no-input is remembered in click's context."""
+
+
+def result(data: Mapping[str, Any], text: str, *, json: bool) -> None:
     """The result of a command: one JSON document, or text for people."""
-    print(json_module.dumps(data) if json else "\n".join(map(plain, text.split("\n"))), flush=True)
+    if json:
+        document(data)
+    else:
+        print("\n".join(map(plain, text.split("\n"))), flush=True)
+
+
+def document(data: Mapping[str, Any]) -> None:
+    """One JSON document on one line; the only place where they are made, and where they get their version."""
+    print(json_module.dumps({"v": JSON_VERSION, **data}), flush=True)
 
 
 def plain(text: str) -> str:
@@ -34,15 +48,15 @@ def talk(message: str) -> None:
 def error(problem: SignerdError, *, json: bool) -> None:
     """`error:` and `hint:` on stderr; with --json the same as a document on stdout."""
     if json:
-        document = {
+        told = {
             "error": problem.message,
             "hint": problem.hint,
             "kind": type(problem).__name__,
             "code": int(problem.exit_code),
         }
         if rule := getattr(problem, "rule", None):
-            document["rule"] = rule
-        print(json_module.dumps(document), flush=True)
+            told["rule"] = rule
+        document(told)
     for label, colour, text in (("error:", "red", problem.message), ("hint:", "cyan", problem.hint)):
         if text:
             print(f"{paint(label, colour, stream=sys.stderr)} {plain(text)}", file=sys.stderr, flush=True)
@@ -52,14 +66,30 @@ def confirm(question: str, *, yes: bool = False) -> None:
     """Ask on the terminal. Raises Interrupted when the answer is no, or when nobody can be asked."""
     if yes:
         return
-    if not sys.stdin.isatty():
-        raise Interrupted(f"{question}: nobody to ask", hint="add --yes to go on without asking")
+    may_ask(question, hint="add --yes to go on without asking")
     if not click.confirm(question, default=False, err=True):
         raise Interrupted("nothing was done")
 
 
+def refuse_input(question: str, *, hint: str) -> None:
+    """Before a question: --no-input forbids it. Raises Interrupted; the hint names the flag that answers."""
+    context = click.get_current_context(silent=True)
+    if context is not None and context.meta.get(NO_INPUT):
+        raise Interrupted(f"{question}: not asked, because of --no-input", hint=hint)
+
+
+def may_ask(question: str, *, hint: str) -> None:
+    """The same, and that somebody is there to be asked."""
+    refuse_input(question, hint=hint)
+    if not sys.stdin.isatty():
+        raise Interrupted(f"{question}: nobody to ask", hint=hint)
+
+
+def colours(stream: TextIO) -> bool:
+    """Whether colours are wanted here: on a terminal that has them, unless NO_COLOR says no."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
 def paint(text: str, colour: str, *, stream: TextIO | None = None) -> str:
     """In colour where `stream` (stdout) is a terminal that wants it."""
-    out = stream or sys.stdout
-    plain = not out.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
-    return text if plain else click.style(text, fg=colour, bold=True)
+    return click.style(text, fg=colour, bold=True) if colours(stream or sys.stdout) else text

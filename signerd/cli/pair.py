@@ -70,7 +70,7 @@ def new(*, name: str, description: str, restrictions: str, json: bool, **common:
 
 @command.command("approve")
 @click.argument("code", metavar="'gl-pairing:…'")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@options.yes
 @options.as_json
 @options.common
 def approve(*, code: str, yes: bool, json: bool, **common: Any) -> None:

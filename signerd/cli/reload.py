@@ -11,7 +11,7 @@ from signerd.cli import control, options, output
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from signerd.control.values import ReloadOutcome
+    from signerd.config_change import ConfigChange
 
 
 @click.command()
@@ -30,14 +30,14 @@ def command(json: bool, **common: Any) -> int:  # noqa: FBT001
     return 0
 
 
-async def _reload(path: Path) -> ReloadOutcome:
+async def _reload(path: Path) -> ConfigChange:
     from signerd.control.client import ControlClient
 
     async with ControlClient(path) as client:
         return await client.reload()
 
 
-def _text(outcome: ReloadOutcome) -> str:
+def _text(outcome: ConfigChange) -> str:
     lines = [f"applied: {key}" for key in outcome.applied]
     lines += [f"waits for a restart: {key}" for key in outcome.needs_restart]
     return "\n".join(lines) or "nothing has changed"

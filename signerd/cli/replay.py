@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from signerd.cli import node_secret, options
+from signerd.cli import node_secret, options, output
 from signerd.errors import InputMissing, MalformedMessage
 from signerd.units import UnixTime
 
@@ -32,7 +32,7 @@ def command(*, file: Path, fresh: bool, **common: Any) -> None:
 
     \b
     in:  {"kind": "pairing" | "hsm", "request": "<hex protobuf>", "now": <unix seconds>}
-    out: {"outcome": "signed" | "refused" | "malformed" | "held",
+    out: {"v": 1, "outcome": "signed" | "refused" | "malformed" | "held",
           "response": "<hex protobuf>", "rule": …, "reason": …}
 
     State is kept in memory from line to line; no daemon and no store is touched: no device is revoked. `held`
@@ -42,7 +42,7 @@ def command(*, file: Path, fresh: bool, **common: Any) -> None:
     player = Player(node_secret.load_keys(settings), settings, fresh=fresh)
     with _open(file) as lines:
         for line in _lines(lines):
-            print(json_module.dumps(player.play(line)), flush=True)
+            output.document(player.play(line))
 
 
 class Player:

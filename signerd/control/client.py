@@ -8,10 +8,10 @@ from typing import Any, Self
 
 import grpc.aio
 
+from signerd.config_change import ConfigChange
 from signerd.control import quick
 from signerd.control.pb import control_pb2 as pb
 from signerd.control.pb import control_pb2_grpc
-from signerd.control.values import ReloadOutcome
 from signerd.errors import AccessDenied, ConfigError, ProtocolViolation, RemoteError, Unavailable
 
 HINT_KEY = "hint-bin"
@@ -65,13 +65,13 @@ class ControlClient:
             raise translated(error, self._path) from error
         return reply
 
-    async def reload(self) -> ReloadOutcome:
+    async def reload(self) -> ConfigChange:
         """Have the configuration read again. Raises ConfigError if it is wrong: nothing has changed then."""
         try:
             reply: pb.ReloadReply = await self._stub.Reload(pb.ReloadRequest(), timeout=self._deadline)
         except grpc.aio.AioRpcError as error:
             raise translated(error, self._path) from error
-        return ReloadOutcome(tuple(reply.applied), tuple(reply.needs_restart))
+        return ConfigChange(tuple(reply.applied), tuple(reply.needs_restart))
 
     async def events(self, *, follow: bool, last: int) -> AsyncIterator[pb.EventRecord]:
         """The last ones, and with `follow` those to come, until the iterator is left."""

@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from signerd.core import versions
 from signerd.units import Network
 
 if TYPE_CHECKING:  # the configuration has its default from here, and needs no curve
     from signerd.core.keys.node import NodeKeys
 
-DEFAULT_VERSION = "v25.05"
-"""The Core Lightning release whose hsmd this signer speaks; the host picks the node's version by it."""
+DEFAULT_VERSION = versions.DEFAULT_VERSION
 
 CAPABILITIES = (28, 142, 147, 149, 32, 34, 40)
 """hsmd message numbers that are advertised, in the reference signer's order."""

@@ -50,9 +50,9 @@ class NodeAttachment:
     placement: Backoff
     clock: Clock
     bus: Bus
-    poll_seconds: float
-    probe_seconds: float
-    answer_seconds: float
+    poll_seconds: Callable[[], float]
+    probe_seconds: Callable[[], float]
+    answer_seconds: Callable[[], float]
     pulse: Pulse
     path: NodePath
     known: KnownEntries = field(default_factory=KnownEntries)
@@ -79,16 +79,16 @@ class NodeAttachment:
     async def _find(self) -> str | None:
         """One poll: the node's URI, or None after a pause."""
         node_id = self.service.signer.keys.node_id
-        started, returns = self.clock.monotonic(), self.link.returns
+        started, returns, poll_seconds = self.clock.monotonic(), self.link.returns, self.poll_seconds()
         self.calls.started()
         try:
-            with self.pulse.at_work("the question where the node is", self.poll_seconds + SLACK_SECONDS):
-                info = await self.link.client.get_node_info(node_id, wait=True, deadline=self.poll_seconds)
+            with self.pulse.at_work("the question where the node is", poll_seconds + SLACK_SECONDS):
+                info = await self.link.client.get_node_info(node_id, wait=True, deadline=poll_seconds)
         except AccessDenied:
             raise
         except RemoteError as error:
             # Only our own deadline ends a poll in peace: a scheduler that says so at once is one that fails.
-            ran_out = self.clock.monotonic() - started >= self.poll_seconds * _NEARLY
+            ran_out = self.clock.monotonic() - started >= poll_seconds * _NEARLY
             if ran_out and error.code == _POLL_RAN_OUT and await self._alive():
                 await asyncio.sleep(self.placement.pause())
                 return None
@@ -107,7 +107,7 @@ class NodeAttachment:
         """Whether the scheduler still answers after a long poll ran out; if not, connect anew."""
         try:
             await self.link.client.get_node_info(
-                self.service.signer.keys.node_id, wait=False, deadline=self.probe_seconds
+                self.service.signer.keys.node_id, wait=False, deadline=self.probe_seconds()
             )
         except AccessDenied:
             raise
@@ -175,7 +175,7 @@ class NodeAttachment:
         self, node: NodeClient, request: SigningRequest, outcome: Signed | Refusal, room: asyncio.Semaphore
     ) -> None:
         try:
-            with self.pulse.at_work("an answer to the node", self.answer_seconds + SLACK_SECONDS):
+            with self.pulse.at_work("an answer to the node", self.answer_seconds() + SLACK_SECONDS):
                 await node.respond(translate.hsm_response(request.id, outcome))
         except Rejected as error:
             # Another signer may have been quicker; the stream is none the worse for it.

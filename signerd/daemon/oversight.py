@@ -13,11 +13,12 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
+from signerd.config_change import ConfigChange
 from signerd.control import document
 from signerd.control.document import Readings
 from signerd.control.server import ControlServer, Service
 from signerd.control.services import ControlService, HealthService
-from signerd.control.values import Reload, ReloadOutcome
+from signerd.control.values import Reload
 from signerd.core.keys.node import NodeKeys
 from signerd.daemon.clock import Clock
 from signerd.daemon.notify import Notifier
@@ -122,7 +123,7 @@ class Oversight:
     def announced(self, reload: Reload) -> Reload:
         """The same, told to systemd before and after."""
 
-        async def announced() -> ReloadOutcome:
+        async def announced() -> ConfigChange:
             self.notifier.reloading()
             try:
                 return await reload()

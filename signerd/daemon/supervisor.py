@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,10 +16,10 @@ from signerd.core.policy.payments import REMEMBERED
 from signerd.core.signer import Signer
 from signerd.daemon import expiry, exported, hardening, identity, monitoring, preflight
 from signerd.daemon.audit_flush import AuditFlush
-from signerd.daemon.backoff import Backoff
+from signerd.daemon.backoff import Backoff, Limits
 from signerd.daemon.clock import Clock, SystemClock
 from signerd.daemon.guarded import GuardedDesk, GuardedService
-from signerd.daemon.new_settings import Unapplied
+from signerd.daemon.hangup import Hangups
 from signerd.daemon.node_attachment import NodeAttachment
 from signerd.daemon.node_path import NodePath
 from signerd.daemon.oversight import Oversight
@@ -27,12 +28,13 @@ from signerd.daemon.pairing_policy import pairing_policy
 from signerd.daemon.path_watch import PathWatch
 from signerd.daemon.reach import Reach
 from signerd.daemon.recorder import Recorder
+from signerd.daemon.reload import LiveSettings
 from signerd.daemon.scheduler_link import SchedulerLink
 from signerd.daemon.scheduler_stream import SchedulerStream
 from signerd.daemon.store_health import StoreHealth
 from signerd.daemon.store_watch import StoreWatch
 from signerd.daemon.upgrades import Upgrades
-from signerd.errors import SignerdError, first_error
+from signerd.errors import ConfigError, SignerdError, first_error
 from signerd.greenlight import endpoint
 from signerd.greenlight.endpoint import Endpoint
 from signerd.greenlight.node import NodeClient
@@ -79,14 +81,26 @@ class Supervisor:
     """The whole daemon: everything is checked in `run` before any loop starts."""
 
     def __init__(
-        self, settings: Settings, keys: NodeKeys, bus: Bus, *, log: Log, clock: Clock | None = None
+        self,
+        live: LiveSettings,
+        keys: NodeKeys,
+        bus: Bus,
+        *,
+        log: Log,
+        hangups: Hangups,
+        clock: Clock | None = None,
     ) -> None:
-        self._settings = settings
+        self._live = live
         self._keys = keys
         self._bus = bus
         self._log = log
+        self._hangups = hangups
         self._clock = clock or SystemClock()
         self._oversight = Oversight(keys, bus, self._clock)
+
+    @property
+    def _settings(self) -> Settings:
+        return self._live.now
 
     def run(self) -> None:
         """Run until SIGTERM or SIGINT. Raises the SignerdError that ended it otherwise."""
@@ -151,7 +165,12 @@ class Supervisor:
             self._bus.emit(events.MemoryNotLocked(reason=reason))
         if remedy := identity.readable_by_others(settings):
             self._bus.emit(events.CredentialsReadable(hint=remedy))
-        if config.pairing.allow_widening:
+        for warning in settings.warnings:
+            self._bus.emit(events.ConfigWarning(meaning=warning))
+        self._say_what_is_lowered(settings)
+
+    def _say_what_is_lowered(self, settings: Settings) -> None:
+        if settings.config.pairing.allow_widening:
             self._bus.emit(
                 events.SafetyLowered(
                     key="pairing.allow_widening",
@@ -180,12 +199,11 @@ class Supervisor:
         store: StateDb,
         serving: AbstractAsyncContextManager[None],
     ) -> None:
-        reload = Unapplied(self._settings).reload
         kept = self._keep(store)
         pairing = PairingControl(kept.inbox, certificate.public_key).add_to
         async with (
             serving,
-            self._oversight.on_duty(self._settings.control_socket, store, reload, [pairing]),
+            self._oversight.on_duty(self._settings.control_socket, store, self._live.reload, [pairing]),
         ):
             await self._run_loops(device, certificate, kept)
 
@@ -196,6 +214,18 @@ class Supervisor:
         desk = GuardedDesk(self._keys, *pairing_policy(config), store, recorder, health=health)
         inbox = PairingInbox(desk, self._bus, answer_refusals=config.answer_refusals)
         self._oversight.pairings_waiting = inbox.count
+
+        def change_policy(settings: Settings) -> Callable[[], None]:
+            changed = settings.config.pairing
+            policy, rules = pairing_policy(changed)
+
+            def commit() -> None:
+                inbox.set_policy(policy, rules, answer_refusals=changed.answer_refusals)
+                self._say_what_is_lowered(settings)
+
+            return commit
+
+        self._live.on_change(change_policy)
         return _Kept(store, recorder, health, inbox)
 
     async def _run_loops(self, device: Identity, certificate: DeviceCertificate, kept: _Kept) -> None:
@@ -208,6 +238,7 @@ class Supervisor:
                 for name, loop in self._oversight.loops().items():
                     group.create_task(_for_ever(name, loop))
                 group.create_task(_settle(link))
+                group.create_task(self._reload_on_hangup())
                 group.create_task(self._oversight.ready())
                 group.create_task(self._until_signalled())
         except* _Stop as stop:
@@ -237,10 +268,10 @@ class Supervisor:
             placement=self._backoff(cap=PLACEMENT_CAP_SECONDS),
             clock=self._clock,
             bus=self._bus,
-            poll_seconds=config.scheduler.poll_seconds,
-            probe_seconds=min(PROBE_SECONDS, config.scheduler.deadline_seconds),
+            poll_seconds=lambda: self._settings.config.scheduler.poll_seconds,
+            probe_seconds=lambda: min(PROBE_SECONDS, self._call_seconds()),
+            answer_seconds=lambda: self._settings.config.node.deadline_seconds,
             pulse=self._oversight.pulse,
-            answer_seconds=config.node.deadline_seconds,
             path=path,
         )
         stream = SchedulerStream(link, kept.inbox, self._backoff(), self._bus)
@@ -251,7 +282,7 @@ class Supervisor:
             backoff=self._backoff(),
             bus=self._bus,
             pulse=self._oversight.pulse,
-            call_seconds=config.scheduler.deadline_seconds,
+            call_seconds=self._call_seconds,
         )
         probe = Probe(endpoint.parse(self._settings.scheduler_uri))
         path_watch = PathWatch(
@@ -286,6 +317,12 @@ class Supervisor:
             "store health": health.run(path.renew),  # and so be asked again for what was refused
             "log": monitoring.tick(self._log),
         }
+
+    async def _reload_on_hangup(self) -> None:
+        async for _ in self._hangups:
+            # What is wrong with it was told on the bus.
+            with contextlib.suppress(ConfigError):
+                await self._oversight.announced(self._live.reload)()
 
     async def _until_signalled(self) -> None:
         stopped: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -322,17 +359,19 @@ class Supervisor:
             message_limit=config.node.max_message_bytes,
         )
 
+    def _call_seconds(self) -> float:
+        return self._settings.config.scheduler.deadline_seconds
+
     def _reach(self, where: Endpoint) -> Reach:
         return Reach(Probe(where), self._clock)
 
     def _backoff(self, cap: float | None = None) -> Backoff:
-        config = self._settings.config.backoff
-        return Backoff(
-            self._clock,
-            first_seconds=config.first_seconds,
-            max_seconds=min(cap, config.max_seconds) if cap else config.max_seconds,
-            stable_seconds=config.stable_seconds,
-        )
+        def limits() -> Limits:
+            config = self._settings.config.backoff
+            widest = min(cap, config.max_seconds) if cap else config.max_seconds
+            return Limits(config.first_seconds, widest, config.stable_seconds)
+
+        return Backoff.following(self._clock, limits)
 
 
 async def _settle(link: SchedulerLink) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from signerd.core import startup
@@ -24,7 +25,7 @@ class Upgrades:
     backoff: Backoff
     bus: Bus
     pulse: Pulse
-    call_seconds: float
+    call_seconds: Callable[[], float]
 
     async def run(self) -> None:
         """Until cancelled. Raises AccessDenied when our credentials are refused."""
@@ -41,7 +42,9 @@ class Upgrades:
             self.link.begin_upgrade()
             self.backoff.started()
             try:
-                with self.pulse.at_work("the announcement of our version", self.call_seconds + SLACK_SECONDS):
+                with self.pulse.at_work(
+                    "the announcement of our version", self.call_seconds() + SLACK_SECONDS
+                ):
                     old_version = await self.link.client.maybe_upgrade(
                         self.signer_version, init_message, startup_messages
                     )

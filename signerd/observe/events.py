@@ -118,6 +118,34 @@ class CertificateInUse(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigWarning(Event):
+    """Something in the configuration that may not be what was meant."""
+
+    NAME = "config-warning"
+    LEVEL = "warning"
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigReloaded(Event):
+    """The configuration was read again: which keys hold from now on, and which wait for a restart."""
+
+    NAME = "config-reloaded"
+    applied: str
+    needs_restart: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigReloadFailed(Event):
+    """It was read again and is wrong: everything is as it was."""
+
+    NAME = "config-reload-failed"
+    LEVEL = "error"
+    reason: str
+    hint: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CertificateExpires(Event):
     """The device certificate ends in so many days; said daily from 30 days before."""
 

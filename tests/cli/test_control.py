@@ -21,7 +21,7 @@ def path(common: dict[str, object] | None = None) -> Path:
 @pytest.fixture
 def empty_home(tmp_path, monkeypatch):
     for name in (
-        "SIGNERD_SOCKET",
+        "SIGNERD_CONTROL_SOCKET",
         "SIGNERD_CONFIG",
         "SIGNERD_DATA_DIR",
         "RUNTIME_DIRECTORY",
@@ -38,7 +38,7 @@ def empty_home(tmp_path, monkeypatch):
 def test_a_named_socket_is_taken_without_a_look_at_the_configuration(empty_home, monkeypatch):
     monkeypatch.setattr(options, "settings", None)
     assert path({"control_socket": Path("/named")}) == Path("/named")
-    monkeypatch.setenv("SIGNERD_SOCKET", "/named/too")
+    monkeypatch.setenv("SIGNERD_CONTROL_SOCKET", "/named/too")
     assert path() == Path("/named/too")
 
 

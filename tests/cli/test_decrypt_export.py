@@ -118,6 +118,7 @@ def test_names_the_output_after_the_backup(decrypt, home, name, made):
 def test_prints_one_json_document(decrypt, home):
     result = decrypt("backup.enc", "-o", "node.dump", "--json")
     assert json.loads(result.stdout) == {
+        "v": 1,
         "node_id": NODE_ID,
         "file": str(home / "node.dump"),
         "size": len(exports.DUMP),

@@ -12,6 +12,7 @@ def test_prints_what_the_scheduler_gets(signerd, case):
     done = signerd.run("inspect", "identity", "--json", "--secret-file", path, "--network", case["network"])
     registration = case["registration"]
     assert {
+        "v": 1,
         "node_id": case["node_id"],
         "network": case["network"],
         "version": case["version"],

@@ -17,7 +17,7 @@ def test_makes_a_store_that_knows_how_far_the_channels_went(signerd):
     done = signerd.run("new-store", "--highest-channel", "17", "--json")
     assert done.code == 0
     path = signerd.data_dir / "signerd.db"
-    assert {"store": str(path), "replaced": None, "highest_channel": 17} == done.json
+    assert {"v": 1, "store": str(path), "replaced": None, "highest_channel": 17} == done.json
     with lineage.in_use(path, KEYS.node_id) as store:
         assert 17 == store.node.forgotten_dbid
 

@@ -59,7 +59,11 @@ def test_creates_the_published_rune(data_dir):
 def test_creates_as_json(data_dir):
     done = run("create", "-r", "pubkey=00", "--json", "--secret-file", str(data_dir / "hsm_secret"))
     made = rune.create(RUNE_SECRET, ["pubkey=00"])
-    assert {"rune": made.to_base64(), "restrictions": ["=0-gl0", "pubkey=00"]} == json.loads(done.stdout)
+    assert json.loads(done.stdout) == {
+        "v": 1,
+        "rune": made.to_base64(),
+        "restrictions": ["=0-gl0", "pubkey=00"],
+    }
 
 
 @pytest.mark.parametrize(

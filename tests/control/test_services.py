@@ -16,12 +16,13 @@ from helpers.boards import busy_board, event_of_every_kind
 from helpers.control import control_socket
 from helpers.greenlight import asynchronous
 
+from signerd.config_change import ConfigChange
 from signerd.control import document
 from signerd.control.client import ControlClient
 from signerd.control.document import Readings
 from signerd.control.pb import control_pb2 as pb
 from signerd.control.services import MOST_FOLLOWERS, ControlService
-from signerd.control.values import Reload, ReloadOutcome
+from signerd.control.values import Reload
 from signerd.errors import ConfigError, ProtocolViolation, Unavailable
 from signerd.observe import events
 from signerd.observe.history import History
@@ -30,8 +31,8 @@ NOW = 1_800_000_000.0
 READINGS = Readings(pid=7, channels=3, last_write=NOW - 4, pairings_waiting=2)
 
 
-async def nothing_changed() -> ReloadOutcome:
-    return ReloadOutcome()
+async def nothing_changed() -> ConfigChange:
+    return ConfigChange()
 
 
 @asynccontextmanager
@@ -68,8 +69,8 @@ async def test_health_by_grpc_is_that_of_the_status():
 
 @asynchronous
 async def test_reload_says_what_was_applied_and_what_waits_for_a_restart():
-    async def reload() -> ReloadOutcome:
-        return ReloadOutcome(applied=("log.level",), needs_restart=("scheduler.uri", "network"))
+    async def reload() -> ConfigChange:
+        return ConfigChange(applied=("log.level",), needs_restart=("scheduler.uri", "network"))
 
     async with service(reload=reload) as (_, client):
         assert await client.reload() == await reload()
@@ -77,7 +78,7 @@ async def test_reload_says_what_was_applied_and_what_waits_for_a_restart():
 
 @asynchronous
 async def test_reload_of_a_wrong_file_is_the_same_error_as_at_the_start():
-    async def reload() -> ReloadOutcome:
+    async def reload() -> ConfigChange:
         raise ConfigError("signerd.toml: unknown key 'nettwork'", hint="did you mean 'network'? – ja, „so“")
 
     async with service(reload=reload) as (_, client):
@@ -91,21 +92,21 @@ async def test_reload_of_a_wrong_file_is_the_same_error_as_at_the_start():
 async def test_reloads_come_one_after_the_other():
     running = 0
 
-    async def reload() -> ReloadOutcome:
+    async def reload() -> ConfigChange:
         nonlocal running
         running += 1
         assert running == 1
         await asyncio.sleep(0.01)
         running -= 1
-        return ReloadOutcome(applied=("x",))
+        return ConfigChange(applied=("x",))
 
     async with service(reload=reload) as (_, client):
-        assert await asyncio.gather(*(client.reload() for _ in range(5))) == [ReloadOutcome(("x",))] * 5
+        assert await asyncio.gather(*(client.reload() for _ in range(5))) == [ConfigChange(("x",))] * 5
 
 
 @asynchronous
 async def test_a_bug_in_the_signer_is_no_answer_and_says_so():
-    async def reload() -> ReloadOutcome:
+    async def reload() -> ConfigChange:
         raise ZeroDivisionError
 
     async with service(reload=reload) as (_, client):

@@ -155,7 +155,7 @@ async def test_reload_of_a_broken_file_says_what_is_wrong_and_changes_nothing(tm
             assert (same.code, same.json) == (0, {"v": 1, "applied": [], "needs_restart": []})
             w.configure("[pairing]\nmax_age_secands = 100\n")
             # The broken file does not keep its owner from asking: the socket is named.
-            broken = await w.signerd("reload", SIGNERD_SOCKET=str(w.data_dir / "signerd.sock"), **env)
+            broken = await w.signerd("reload", SIGNERD_CONTROL_SOCKET=str(w.data_dir / "signerd.sock"), **env)
             assert broken.code == 78
             assert "max_age_secands" in broken.err
             assert "did you mean" in broken.err

@@ -42,8 +42,10 @@ class Done:
 
     @property
     def json(self) -> Any:
-        """Its result, which must be one document."""
-        return json.loads(self.out)
+        """Its result, which must be one document, of the version that all are."""
+        document = json.loads(self.out)
+        assert document["v"] == 1
+        return document
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:
