@@ -20,7 +20,8 @@ MAY_IMPORT = {
     "core": {"errors", "units"},
     "places": {"errors"},
     "tables": {"errors", "units"},
-    "config": {"errors", "units", "addresses", "core", "places", "tables"},
+    "config_keys": {"errors", "units", "core", "tables"},
+    "config": {"errors", "units", "addresses", "config_keys", "core", "places", "tables"},
     "config_change": {"errors"},
     "greenlight": {"errors", "units", "core"},
     "store": {"errors", "units", "core"},
@@ -95,7 +96,13 @@ ONLY_IN = {
     "segno": ("signerd.cli",),
     "structlog": ("signerd.observe",),
     "sqlite3": ("signerd.store", "signerd.dev"),
-    "msgspec": ("signerd.config", "signerd.tables", "signerd.cli", "signerd.core.state"),
+    "msgspec": (
+        "signerd.config",
+        "signerd.config_keys",
+        "signerd.tables",
+        "signerd.cli",
+        "signerd.core.state",
+    ),
 }
 
 # Files are written by the store, by the local Greenlight, and by the demo into a directory of its own.

@@ -466,7 +466,7 @@ def test_refuses_an_empty_text_and_one_with_control_characters(key, value):
 @pytest.mark.parametrize(
     ("rule", "problem"),
     [
-        ('name = "till-*"\nrestrictions = ""\ndaily_limit = 3', "rule 1: the restrictions are empty"),
+        ('name = "till-*"\nrestrictions = ""\ndaily_limit = 3', "pairing.auto[0].restrictions is empty"),
         ('name = "till-*"\nrestrictions = "method^list"\ndaily_limit = 0', "rule 1: daily_limit = 0"),
         ('name = "till-*"\nrestrictions = "method^list"', "daily_limit"),
         ('name = "till-*"\nrestrictions = "method^list"\ndaily_limit = 3\nlimit = 3', "limit"),

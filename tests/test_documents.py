@@ -179,7 +179,7 @@ def _concrete(word: str) -> str:
 
 # Only named, without the argument that they need.
 PROSE = {
-    ("pair", "new"), ("pair", "approve"), ("pairing", "approve"),
+    ("pair", "new"), ("pair", "approve"), ("pairing", "approve"), ("pairing", "deny"),
     ("replay",), ("decrypt-export",), ("rune", "restrict"),
     ("rune", "decode"), ("explain",), ("webhooks", "add"), ("COMMAND", "--help"), ("devices", "revoke"),
     ("webhooks", "delete"),

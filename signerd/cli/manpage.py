@@ -15,16 +15,23 @@ if TYPE_CHECKING:
 _CODE_WORDS = {
     ExitCode.OK: "Done.",
     ExitCode.USAGE: "The command was typed wrong.",
-    ExitCode.DATA: "Bad data: a secret, a rune, a backup or a message that cannot be read.",
+    ExitCode.DATA: (
+        "Bad data: a secret, a rune, a backup or a message that cannot be read; an audit chain that was "
+        "changed."
+    ),
     ExitCode.NO_INPUT: "An input file is not there.",
     ExitCode.UNAVAILABLE: "The other side is not available; try again later.",
     ExitCode.INTERNAL: "A bug in signerd.",
     ExitCode.CANNOT_CREATE: "A file cannot be created; nothing was lost.",
     ExitCode.IO: "Input or output failed; the store cannot be trusted, or the disk is full.",
-    ExitCode.TRY_LATER: "Try later: another signerd owns this data directory.",
+    ExitCode.TRY_LATER: (
+        "Try later: another signerd owns this data directory, an address is taken, or memory is short."
+    ),
     ExitCode.PROTOCOL: "The other side refuses, or breaks the protocol; trying again will not help.",
     ExitCode.NO_PERMISSION: "No permission: credentials or a request were refused.",
     ExitCode.CONFIG: "The configuration is wrong.",
+    ExitCode.SEALED: "The secret is sealed, and nothing says its passphrase.",
+    ExitCode.WRONG_PASSPHRASE: "The passphrase is wrong; it was tried once.",
     ExitCode.INTERRUPTED: "Interrupted, or the answer was no.",
 }
 _FILES = {
@@ -43,10 +50,18 @@ _VARIABLES = {
     "GL_SCHEDULER_GRPC_URI, GL_CA_CRT, GL_NOBODY_CRT, GL_NOBODY_KEY": (
         "As for other clients of Greenlight; weaker than the file."
     ),
-    "STATE_DIRECTORY, CONFIGURATION_DIRECTORY, CREDENTIALS_DIRECTORY": (
-        "Set by systemd: the data directory, the place of config.toml, the place of the secret."
+    "STATE_DIRECTORY, CONFIGURATION_DIRECTORY, CREDENTIALS_DIRECTORY, RUNTIME_DIRECTORY": (
+        "Set by systemd: the data directory, the place of config.toml, the place of the secret and its "
+        "passphrase, the place of the control socket."
     ),
-    "XDG_DATA_HOME, XDG_CONFIG_HOME": "Where the data directory and the configuration are by default.",
+    "NOTIFY_SOCKET, WATCHDOG_USEC, WATCHDOG_PID, JOURNAL_STREAM": (
+        "Set by systemd: where to say how it goes, how often at the least and who is meant, and whether "
+        "stderr leads to the journal."
+    ),
+    "XDG_DATA_HOME, XDG_CONFIG_HOME, XDG_RUNTIME_DIR": (
+        "Where the data directory, the configuration and the control socket are by default."
+    ),
+    "SSL_CERT_FILE, SSL_CERT_DIR": "The roots that the host of an export may lead to.",
     "NO_COLOR, TERM": "No colours, if NO_COLOR is set or TERM is dumb.",
 }
 

@@ -9,7 +9,7 @@ from signerd.daemon.doctor import files, machine, network, store
 from signerd.daemon.doctor.finding import Finding, skipped
 from signerd.daemon.doctor.identity import Identities
 from signerd.daemon.doctor.network import STEPS, Network
-from signerd.store.files import owner_of
+from signerd.store.lock_owner import owner_of
 
 if TYPE_CHECKING:
     from signerd.config import Settings
