@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import re
@@ -57,7 +56,7 @@ async def test_a_decision_is_logged_recorded_verified_and_explained_while_the_da
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
 @asynchronous
-async def test_a_full_disk_leaves_the_node_without_an_answer_and_ends_the_daemon_with_74(tmp_path):
+async def test_a_full_disk_leaves_the_node_without_an_answer_that_is_not_recorded(tmp_path):
     async with world(tmp_path) as w:
         await w.make_node()
         mounted = subprocess.run(
@@ -74,8 +73,7 @@ async def test_a_full_disk_leaves_the_node_without_an_answer_and_ends_the_daemon
                 (small / name).chmod(0o600)
             answered = 0
 
-            async def ask() -> None:
-                # The last question stays open: the node keeps it for a signer that has a disk.
+            async def ask_on() -> None:
                 nonlocal answered
                 while True:
                     await node.ask(DERIVE)
@@ -87,11 +85,10 @@ async def test_a_full_disk_leaves_the_node_without_an_answer_and_ends_the_daemon
                 with contextlib.suppress(OSError), (small / "filler").open("wb", buffering=0) as file:
                     while True:
                         file.write(bytes(1024))
-                asking = asyncio.create_task(ask())
-                assert await daemon.ended() == 74
-                asking.cancel()
-                failed = await daemon.said("failed")
-            assert "full" in failed["reason"]
+                with pytest.raises(RequestRefused, match="store-failing"):
+                    await ask_on()
+                assert "full" in (await daemon.said("store-failing"))["reason"]
+                assert daemon.process.returncode is None
             verified = (await w.signerd("audit", "verify", "--json", SIGNERD_DATA_DIR=str(small))).json
             assert verified["last"] >= answered + 1
         finally:
