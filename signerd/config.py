@@ -12,14 +12,12 @@ import msgspec
 
 from signerd import addresses, places
 from signerd.config_keys import LIMITS, MIGRATIONS, Config, PairingConfig
-from signerd.core.pairing_auto import read_rules
-from signerd.core.secret_container import Derivation
 from signerd.errors import ConfigError, MalformedMessage, UsageError
 from signerd.places import default_config_file, default_data_dir
 from signerd.tables import keys, layers, migration
 from signerd.tables.format import Format
 from signerd.tables.layers import Layer, Origin
-from signerd.units import Network
+from signerd.units import Derivation, Network
 
 __all__ = [
     "Config",
@@ -267,6 +265,10 @@ def _check(config: Config, source: str) -> None:
     """What is more than a type and a limit, of each source by itself and of all together."""
     if config.metrics.listen:
         addresses.parse(config.metrics.listen, key=f"{source}: metrics.listen")
+    if not config.pairing.auto:
+        return
+    from signerd.core.pairing_auto import read_rules  # noqa: PLC0415 (runes need the curve, `status` does not)
+
     try:
         read_rules((rule.name, rule.restrictions, rule.daily_limit) for rule in config.pairing.auto)
     except MalformedMessage as problem:

@@ -8,9 +8,8 @@ from typing import Annotated, Literal
 import msgspec
 
 from signerd.core import versions
-from signerd.core.secret_container import Derivation
 from signerd.tables import migration
-from signerd.units import Network
+from signerd.units import Derivation, Network
 
 MIB = 1024 * 1024
 DAY = 86_400
@@ -155,6 +154,7 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "backoff.stable_seconds": (0, DAY),
     "export.max_bytes": (1, 2**38),
     "export.stall_seconds": _MOMENT,
+    "pairing.auto[].daily_limit": (1, 1000),
     "audit.keep_records": (1, 10**9),
     "audit.keep_days": (1, 36_600),
 }

@@ -15,6 +15,10 @@ NodeId = NewType("NodeId", bytes)
 Network = Literal["bitcoin", "testnet", "signet", "regtest"]
 """Network names as rust-bitcoin spells them; no alias is accepted."""
 
+Derivation = Literal["hosted", "core-lightning"]
+"""Which node a mnemonic container means: a hosted one, of the first 32 bytes of the seed; or the one that
+Core Lightning itself is with that file, whose wallet has all 64."""
+
 NETWORKS: tuple[Network, ...] = get_args(Network)
 
 

@@ -467,7 +467,10 @@ def test_refuses_an_empty_text_and_one_with_control_characters(key, value):
     ("rule", "problem"),
     [
         ('name = "till-*"\nrestrictions = ""\ndaily_limit = 3', "pairing.auto[0].restrictions is empty"),
-        ('name = "till-*"\nrestrictions = "method^list"\ndaily_limit = 0', "rule 1: daily_limit = 0"),
+        (
+            'name = "till-*"\nrestrictions = "method^list"\ndaily_limit = 0',
+            "pairing.auto[0].daily_limit = 0 is out of range",
+        ),
         ('name = "till-*"\nrestrictions = "method^list"', "daily_limit"),
         ('name = "till-*"\nrestrictions = "method^list"\ndaily_limit = 3\nlimit = 3', "limit"),
     ],

@@ -26,7 +26,7 @@ GL = {
 }
 
 
-SAMPLES: dict[str, tuple[str, str]] = {}
+SAMPLES = {"metrics.listen": ('"127.0.0.1:9100"', '"unix:/run/metrics"')}
 """For keys that take only some texts."""
 
 

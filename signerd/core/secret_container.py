@@ -8,16 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from typing import Literal
 
 from signerd.core.keys import mnemonic
 from signerd.core.keys.node import SECRET_SIZE, NodeKeys, SecretKind
 from signerd.errors import Sealed, SecretError, WrongPassphrase
 from signerd.units import Secret
-
-Derivation = Literal["hosted", "core-lightning"]
-"""Which node a container means: a hosted one, of the first 32 bytes of the words' seed; or the one that Core
-Lightning itself is with that file, whose wallet has all 64."""
 
 _NO_PASSPHRASE = bytes(SECRET_SIZE)
 _RESTORE = "restore the file from your backup, as Core Lightning wrote it"

@@ -12,9 +12,8 @@ import enum
 from signerd.core import secret_container
 from signerd.core.keys import mnemonic
 from signerd.core.keys.node import SECRET_SIZE
-from signerd.core.secret_container import Derivation
 from signerd.errors import Sealed, SecretError
-from signerd.units import Secret
+from signerd.units import Derivation, Secret
 
 SEALED_SIZE = 73
 KNOWN = (

@@ -191,6 +191,7 @@ def test_refuses_by_the_rule(rule, approval):
 def test_every_rule_refuses_something():
     elsewhere = {
         PairingRule.POLICY,
+        PairingRule.STORE_FAILING,
         PairingRule.REPLAYED,
         PairingRule.RUNE_REVOKED,
         PairingRule.DEVICE_REVOKED,

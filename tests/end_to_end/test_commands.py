@@ -34,6 +34,7 @@ async def test_registers_and_says_what_it_wrote(tmp_path):
         done = await w.signerd("register", "--json")
         assert done.code == 0, done.err
         assert {
+            "v": 1,
             "outcome": "registered",
             "node_id": NODE_ID.hex(),
             "credentials_file": str(w.data_dir / "credentials.gfs"),

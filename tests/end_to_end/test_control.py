@@ -85,7 +85,6 @@ async def test_a_signer_that_refuses_everything_is_not_ready(tmp_path):
             for _ in range(10):
                 with pytest.raises(RequestRefused):
                     await node.ask(SIGN_MESSAGE)
-            await daemon.said("request-refused", times=10)
             refusing = await w.signerd("health", "--json")
             assert (refusing.code, refusing.json["state"]) == (23, "refusing")
             assert "sign-message" in refusing.json["reason"]

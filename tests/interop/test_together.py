@@ -192,7 +192,7 @@ async def test_a_new_device_of_the_reference_is_approved_by_signerd_and_the_othe
 async def test_both_open_the_same_export(tmp_path):
     async with world(tmp_path) as w:
         await w.make_node()
-        url = (await w.signerd("export", "--yes", "--json")).json["url"]
+        url = (await w.signerd("export", "--link", "--yes", "--json")).json["url"]
         tls = ssl.create_default_context(cafile=str(w.greenlight.ca_path))
         backup = await asyncio.to_thread(lambda: urllib.request.urlopen(url, context=tls).read())
         path = tmp_path / "backup.enc"
