@@ -36,6 +36,9 @@ from signerd.store import disk
 from signerd.store.state_db import StateDb
 
 
+SHOWN_SECONDS = 0.1
+
+
 class Oversight:
     """Listens from the moment that it is made; answers while `on_duty`."""
 
@@ -139,6 +142,8 @@ class Oversight:
             health = self.health
             self.notifier.status(_line(health))
             await self._health_service.show(health)
+            # A busy node changes the board hundreds of times a second, and nobody reads as fast.
+            await asyncio.sleep(SHOWN_SECONDS)
             await self._changed.wait()
 
 
