@@ -27,7 +27,7 @@ class PairingInbox:
     """Tells everything that happens; what the desk decides is on disk before anybody hears of it."""
 
     def __init__(self, desk: PairingDesk, bus: Bus, *, answer_refusals: bool) -> None:
-        self.answers = LateAnswers()
+        self.answers = LateAnswers(desk.revoked)
         self._desk = desk
         self._bus = bus
         self._answer_refusals = answer_refusals
@@ -79,7 +79,7 @@ class PairingInbox:
             case Answered():
                 approved = outcome.outcome
                 # A copy of what a person has approved meanwhile: this is its answer.
-                self.answers.forget(approved.digest)
+                self.answers.answered(approved.digest)
                 told = self._approved(approval, number, outcome.by, **self._told(begun))
                 return translate.signer_response(number, approved), None if outcome.again else told
             case Denied():
@@ -137,9 +137,8 @@ class PairingInbox:
         self.expire()
         settled = self._desk.approve(number)
         if isinstance(settled.outcome, Approved):
-            digest = settled.item.digest
-            self.answers.put(digest, settled.outcome)
-            number = self.answers.request_id(digest)
+            self.answers.put(settled.item, settled.outcome)
+            number = self.answers.request_id(settled.item.digest)
             record = self._desk.latest_record
             self._bus.emit(self._approved(settled.item.approval, number, OWNER, audit=record))
         return settled
@@ -164,10 +163,13 @@ class PairingInbox:
         """Believe a device no more. Raises Refused."""
         self.expire()
         revoked = self._desk.revoke(name, with_paired=with_paired)
+        new = frozenset(revoked.new)
         for device in revoked.devices:
-            if device.key in revoked.new:
+            if device.key in new:
                 self._bus.emit(events.DeviceRevoked(device=device.handle, name=device.name))
-        for item in revoked.denied:
+        # What was approved and is not sent yet is not sent any more.
+        withdrawn = self.answers.withdraw({device.key for device in revoked.devices})
+        for item in (*revoked.denied, *withdrawn):
             self._tell_refusal(item, Denied(PairingRule.RUNE_REVOKED, "a device of it was revoked"))
         return revoked
 
@@ -203,6 +205,6 @@ class PairingInbox:
 
     def _refuse_late(self, item: Item, denied: Denied) -> None:
         if self._answer_refusals:
-            self.answers.put(item.digest, denied)
+            self.answers.put(item, denied)
         else:
             self.answers.forget(item.digest)
