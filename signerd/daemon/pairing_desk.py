@@ -200,6 +200,7 @@ class PairingDesk:
 
         `with_paired`: nor those that it let in, and those that these let in. Raises Refused.
         """
+        self._keep_short()
         revoked = revoke(self._pairings, self._recorder, name, with_paired=with_paired)
         self._note(revoked.denied)
         return revoked
@@ -254,6 +255,7 @@ class PairingDesk:
             approver=approval.pubkey,
             by=by,
         )
+        self._keep_short()
         timestamp = UnixTime(approval.timestamp)
         decision = _decision(approval, now, request_id=request_id, digest=outcome.digest, by=by)
         with self._recorder.with_changes(decision) as records:
@@ -266,10 +268,11 @@ class PairingDesk:
                 records=records,
             )
         self._approvals[outcome.digest] = outcome.expires
-        self._count()
+        self._decided += 1
         return Answered(outcome, by)
 
     def _close(self, items: Sequence[Item], state: State, rule: str) -> tuple[Item, ...]:
+        self._keep_short()
         now = self._clock.now()
         with self._recorder.with_changes(*(_closing(item, rule, now) for item in items)) as records:
             closed = self._pairings.close(items, state, rule, now, records)
@@ -278,13 +281,13 @@ class PairingDesk:
 
     def _note(self, items: Sequence[Item]) -> None:
         self._approvals |= {item.digest: item.expires for item in items}
-        self._count()
-
-    def _count(self) -> None:
         self._decided += 1
-        if self._decided % _RELOAD_EVERY == 0:
-            self._approvals = self._store.approvals()
-            self._approval_floor = self._store.approval_floor()
+
+    def _keep_short(self) -> None:
+        """Forget, at times, what the store has forgotten. It may fail: before a change, never after one."""
+        if self._decided >= _RELOAD_EVERY:
+            self._approvals, self._approval_floor = self._store.approvals(), self._store.approval_floor()
+            self._decided = 0
 
     def _item(self, number: int) -> Item:
         for item in self._pairings.items.values():
