@@ -85,13 +85,13 @@ class GuardedDesk(PairingDesk):
             lambda: Denied(PairingRule.STORE_FAILING, self._reason, hint=_HINT),
         )
 
-    def approve(self, number: int) -> Settled:
+    def approve(self, number: int, request_id: int = 0) -> Settled:
         """As there. Raises Refused, StateLost."""
-        return self._guarded(lambda: super(GuardedDesk, self).approve(number), self._refuse)
+        return self._guarded(lambda: super(GuardedDesk, self).approve(number, request_id), self._refuse)
 
-    def deny(self, number: int) -> Settled:
+    def deny(self, number: int, request_id: int = 0) -> Settled:
         """As there. Raises Refused, StateLost."""
-        return self._guarded(lambda: super(GuardedDesk, self).deny(number), self._refuse)
+        return self._guarded(lambda: super(GuardedDesk, self).deny(number, request_id), self._refuse)
 
     def expire(self) -> tuple[Item, ...]:
         """As there; nothing expires while that could not be remembered. Raises StateLost."""

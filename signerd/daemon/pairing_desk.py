@@ -156,7 +156,7 @@ class PairingDesk:
         """How long it may still be approved."""
         return max(0, pairing_inbox.waits_until(item, self._policy) - self._clock.now())
 
-    def approve(self, number: int) -> Settled:
+    def approve(self, number: int, request_id: int = 0) -> Settled:
         """A person agrees: everything is checked again, as it is now. Raises Refused."""
         item = self._item(number)
         pairing_inbox.require_waiting(item, State.APPROVED)
@@ -166,23 +166,27 @@ class PairingDesk:
         approval = item.with_rune(self._keys)
         outcome = pairing.decide(approval, self._keys, self._policy, frozenset(), now, self._pairings.revoked)
         if isinstance(outcome, Approved):
-            granted = self._grant(approval, outcome, OWNER, now, item=item)
+            granted = self._grant(approval, outcome, OWNER, now, request_id, item=item)
             outcome = granted if isinstance(granted, Denied) else granted.outcome
         if isinstance(outcome, Denied):
             if outcome.rule in _OVER:
-                self._close([item], State.EXPIRED, PairingRule.EXPIRED)
+                self._close([item], State.EXPIRED, PairingRule.EXPIRED, request_id)
             elif outcome.rule in _REVOKED:
-                self._close([item], State.DENIED, outcome.rule)
+                self._close([item], State.DENIED, outcome.rule, request_id)
+            else:
+                # It waits still: what refuses it now may be gone when it is approved again.
+                refused = _decision(approval, now, request_id=request_id, digest=item.digest, denied=outcome)
+                self._recorder.refusal(refused)
             raise Refused(outcome.rule, f"request {number}: {outcome.reason}", hint=outcome.hint)
         return Settled(self._item(number), outcome)
 
-    def deny(self, number: int) -> Settled:
+    def deny(self, number: int, request_id: int = 0) -> Settled:
         """A person does not agree. Raises Refused."""
         item = self._item(number)
         pairing_inbox.require_waiting(item, State.DENIED)
         if item.state is State.DENIED:
             return Settled(item, None)
-        (denied,) = self._close([item], State.DENIED, PairingRule.OWNER)
+        (denied,) = self._close([item], State.DENIED, PairingRule.OWNER, request_id)
         return Settled(denied, Denied(PairingRule.OWNER, "the owner of this signer said no"))
 
     def expire(self) -> tuple[Item, ...]:
@@ -271,10 +275,11 @@ class PairingDesk:
         self._decided += 1
         return Answered(outcome, by)
 
-    def _close(self, items: Sequence[Item], state: State, rule: str) -> tuple[Item, ...]:
+    def _close(self, items: Sequence[Item], state: State, rule: str, request_id: int = 0) -> tuple[Item, ...]:
         self._keep_short()
         now = self._clock.now()
-        with self._recorder.with_changes(*(_closing(item, rule, now) for item in items)) as records:
+        told = [_closing(item, rule, now, request_id) for item in items]
+        with self._recorder.with_changes(*told) as records:
             closed = self._pairings.close(items, state, rule, now, records)
         self._note(closed)
         return closed
@@ -311,9 +316,9 @@ def revoke(pairings: Pairings, recorder: Recorder, name: str, *, with_paired: bo
         return pairings.revoke(plan, rule=rule, now=now, records=records)
 
 
-def _closing(item: Item, rule: str, now: UnixTime) -> Decision:
+def _closing(item: Item, rule: str, now: UnixTime, request_id: int = 0) -> Decision:
     denied = Denied(PairingRule(rule), "it was not approved while it could be")
-    return _decision(item.approval, now, digest=item.digest, denied=denied)
+    return _decision(item.approval, now, request_id=request_id, digest=item.digest, denied=denied)
 
 
 def _decision(

@@ -135,7 +135,7 @@ class PairingInbox:
     def approve(self, number: int) -> Settled:
         """Let the answer go. Raises Refused, with the rule of the check that fails by now."""
         self.expire()
-        settled = self._desk.approve(number)
+        settled = self._desk.approve(number, self._request_id(number))
         if isinstance(settled.outcome, Approved):
             self.answers.put(settled.item, settled.outcome)
             number = self.answers.request_id(settled.item.digest)
@@ -150,7 +150,7 @@ class PairingInbox:
     def deny(self, number: int) -> Settled:
         """Say no. Raises Refused."""
         self.expire()
-        settled = self._desk.deny(number)
+        settled = self._desk.deny(number, self._request_id(number))
         if isinstance(settled.outcome, Denied):
             self._tell_refusal(settled.item, settled.outcome)
         return settled
@@ -172,6 +172,11 @@ class PairingInbox:
         for item in (*revoked.denied, *withdrawn):
             self._tell_refusal(item, Denied(PairingRule.RUNE_REVOKED, "a device of it was revoked"))
         return revoked
+
+    def _request_id(self, number: int) -> int:
+        """By which the scheduler knows what waits under this number; 0 if by none."""
+        digests = (item.digest for item in self._desk.waiting() if item.number == number)
+        return self.answers.request_id(next(digests, b""))
 
     @staticmethod
     def _approved(approval: PairingApproval, request_id: int, by: str, **told: Any) -> events.PairingApproved:

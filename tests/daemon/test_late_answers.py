@@ -15,6 +15,7 @@ from helpers.greenlight import asynchronous
 from helpers.grpc_server import Server, serving
 from helpers.phones import KEYS, approval_at, public_key
 
+from signerd.core.audit import record as records
 from signerd.core.pairing import Approved, Denied, PairingApproval, PairingPolicy, PairingRule, decide
 from signerd.core.pairing_inbox import Item
 from signerd.daemon import late_answers
@@ -30,6 +31,7 @@ from signerd.greenlight.scheduler import SchedulerClient
 from signerd.observe import events
 from signerd.observe.bus import Bus
 from signerd.observe.event import Event
+from signerd.store.audit_file import AuditFile
 from signerd.store.state_db import StateDb
 
 STREAM = "/scheduler.Scheduler/SignerRequestsStream"
@@ -329,3 +331,15 @@ async def test_denials_make_room_for_approvals_and_what_made_room_is_not_called_
     # The denial went first, and then the oldest.
     assert await sent_on(answers, Stream()) == [2, 3]
     assert [await answers.sent(each.digest, 0) for each in items] == [False, False, True, True]
+
+
+@asynchronous
+async def test_what_the_owner_decides_is_recorded_with_the_request_that_it_answers(tmp_path):
+    scheduler = Scheduler(asks(question(7, ONE), question(8, TWO)))
+    async with daemon(tmp_path, scheduler) as (inbox, heard):
+        await heard.until(events.PairingWaiting, 2)
+        one, two = inbox.waiting()
+        inbox.approve(one.number)
+        inbox.deny(two.number)
+    with AuditFile(tmp_path / "db") as audit:
+        assert [records.parse(row.raw).decision.request_id for row in audit.rows(0)] == [7, 8]

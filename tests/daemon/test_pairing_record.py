@@ -18,7 +18,7 @@ from signerd.core.state.book import NO_CHANGES
 from signerd.daemon import pairing_desk
 from signerd.daemon.pairing_desk import Answered, Held, PairingDesk
 from signerd.daemon.recorder import Recorder
-from signerd.errors import StateError
+from signerd.errors import Refused, StateError
 from signerd.store.audit_file import AuditFile
 from signerd.store.state_db import StateDb
 
@@ -119,6 +119,33 @@ def test_nothing_is_granted_that_cannot_be_recorded(tmp_path, mode):
         store._connection.execute("DROP TRIGGER no")
         desk.approve(held.item.number) if isinstance(held, Held) else desk.decide(approval)
     assert endings(path) == [("answered", None)]
+
+
+def test_what_a_rule_refuses_to_the_owner_is_recorded_and_waits_still(tmp_path, monkeypatch):
+    clock, path = FakeClock(), tmp_path / "db"
+    with StateDb(path) as store:
+        desk = desk_of(store, clock, "confirm")
+        held = desk.decide(approval_at(clock.now()))
+        assert isinstance(held, Held)
+        with monkeypatch.context() as full:
+            full.setattr("signerd.store.pairings.MAX_RUNES", 0)
+            with pytest.raises(Refused, match="runes are in the register"):
+                desk.approve(held.item.number, 7)
+        assert desk.waiting() == (held.item,)
+        desk.approve(held.item.number, 8)
+    refused, approved = decisions(path)
+    assert (refused.outcome, refused.rule, refused.request_id) == ("refused", "pairing-register-full", 7)
+    assert (approved.outcome, approved.request_id) == ("answered", 8)
+
+
+def test_a_denial_by_the_owner_is_recorded_with_the_request_that_it_ends(tmp_path):
+    clock, path = FakeClock(), tmp_path / "db"
+    with StateDb(path) as store:
+        desk = desk_of(store, clock, "confirm")
+        held = desk.decide(approval_at(clock.now()))
+        assert isinstance(held, Held)
+        desk.deny(held.item.number, 9)
+    assert [item.request_id for item in decisions(path)] == [9]
 
 
 # What fails around a change
