@@ -152,6 +152,11 @@ class PairingDesk:
         now = self._clock.now()
         return tuple(i for i in self._pairings.waiting if not pairing_inbox.is_over(i, self._policy, now))
 
+    @property
+    def holds_anything(self) -> bool:
+        """Whether something waits, also what has run out and is not closed yet."""
+        return bool(self._pairings.waiting)
+
     def seconds_left(self, item: Item) -> int:
         """How long it may still be approved."""
         return max(0, pairing_inbox.waits_until(item, self._policy) - self._clock.now())

@@ -12,7 +12,7 @@ from signerd.core.pairing_auto import AutoRule
 from signerd.core.pairing_inbox import Item, Revoked, Settled
 from signerd.daemon.late_answers import LateAnswers
 from signerd.daemon.pairing_desk import OWNER, UNREADABLE_RULE, Answered, Held, PairingDesk
-from signerd.errors import MalformedMessage, StateError
+from signerd.errors import MalformedMessage
 from signerd.greenlight import translate
 from signerd.greenlight.pb import scheduler_pb2
 from signerd.observe import events
@@ -32,7 +32,6 @@ class PairingInbox:
         self._bus = bus
         self._answer_refusals = answer_refusals
         self._something_waits = asyncio.Event()
-        self._failure: StateError | None = None
 
     def set_policy(self, policy: PairingPolicy, rules: Sequence[AutoRule], *, answer_refusals: bool) -> None:
         """Decide by these from now on, also what waits already."""
@@ -84,7 +83,10 @@ class PairingInbox:
                 return translate.signer_response(number, approved), None if outcome.again else told
             case Denied():
                 # The reference signer is silent here; what a scheduler makes of `empty` is its own affair.
-                response = translate.signer_response(number, outcome) if self._answer_refusals else None
+                # It is final at least, and what a disk stands in the way of may be approved yet.
+                final = outcome.rule is not PairingRule.STORE_FAILING
+                tells = final and self._answer_refusals
+                response = translate.signer_response(number, outcome) if tells else None
                 return response, events.PairingRefused(
                     request_id=number,
                     device=approval.device_name,
@@ -109,19 +111,13 @@ class PairingInbox:
         """Look at the clock while something waits, until cancelled. Raises StateError."""
         while True:
             self.expire()
-            if self._failure is not None:
-                raise self._failure
-            if not self._desk.waiting():
+            # Also what has run out: while the store fails, it is not closed.
+            if not self._desk.holds_anything:
                 self._something_waits.clear()
                 await self._something_waits.wait()
             await asyncio.sleep(TICK_SECONDS)
 
     # The owner's side
-
-    def fail(self, failure: StateError) -> None:
-        """The store failed while the owner asked something: that ends the daemon, as it does elsewhere."""
-        self._failure = failure
-        self._something_waits.set()
 
     def waiting(self) -> tuple[Item, ...]:
         """What waits for a decision."""
