@@ -31,7 +31,7 @@ _PAGE_BYTES = 1024 * 1024
 
 
 class Inbox(Protocol):
-    """What the daemon has to offer. Everything raises StateError when the store fails."""
+    """What the daemon has to offer. While the store fails, everything may raise Refused."""
 
     @property
     def confirms(self) -> bool:
@@ -53,13 +53,10 @@ class Inbox(Protocol):
         """Whether the answer went out within that time."""
 
     def devices(self) -> tuple[Device, ...]:
-        """The register."""
+        """The register. Raises Refused."""
 
     def revoke(self, name: str, *, with_paired: bool) -> Revoked:
         """Raises Refused."""
-
-    def fail(self, failure: StateError) -> None:
-        """The store failed."""
 
 
 class PairingControl(control_pb2_grpc.PairingServicer):
@@ -81,8 +78,8 @@ class PairingControl(control_pb2_grpc.PairingServicer):
         try:
             waiting = self._inbox.waiting()
             names = _names(self._inbox.devices()) if waiting else {}
-        except StateError as failure:
-            await self._fail(context, failure)
+        except (Refused, StateError) as problem:
+            await self._fail(context, problem)
         # One after the other: the signer's own work goes on beside it.
         codes = [await self._code(item) for item in waiting]
         self._codes = {item.digest: code for item, code in zip(waiting, codes, strict=True)}
@@ -116,8 +113,8 @@ class PairingControl(control_pb2_grpc.PairingServicer):
     async def Devices(self, request: pb.DevicesRequest, context: Any) -> pb.DevicesReply:  # noqa: N802
         try:
             known = self._inbox.devices()
-        except StateError as failure:
-            await self._fail(context, failure)
+        except (Refused, StateError) as problem:
+            await self._fail(context, problem)
         return page(known, request.offset, own=self._own)
 
     async def Revoke(self, request: pb.RevokeDeviceRequest, context: Any) -> pb.RevokeDeviceReply:  # noqa: N802
@@ -150,7 +147,6 @@ class PairingControl(control_pb2_grpc.PairingServicer):
     async def _fail(self, context: Any, problem: Refused | StateError) -> NoReturn:
         metadata = [(HINT_KEY, problem.hint.encode())] if problem.hint else []
         if isinstance(problem, StateError):
-            self._inbox.fail(problem)
             await context.abort(grpc.StatusCode.INTERNAL, problem.message, tuple(metadata))
         else:
             metadata.append((RULE_KEY, problem.rule.encode()))

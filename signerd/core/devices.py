@@ -7,7 +7,8 @@ that: whatever was made for a key, or derived from it, is refused with the key.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -114,15 +115,21 @@ def device_called(name: str, known: Sequence[Device]) -> Device:
     )
 
 
-def paired_by(devices: Sequence[Device], key: bytes) -> tuple[Device, ...]:
-    """The devices that this one let in, and that those let in, in the order in which they came."""
-    found = {key}
-    grown = True
-    while grown:
-        let_in = {d.key for d in devices if any(rune.approver in found for rune in d.runes)}
-        grown = not let_in <= found
-        found |= let_in
-    return tuple(device for device in devices if device.key in found - {key})
+def paired_by(devices: Iterable[Device], key: bytes) -> tuple[Device, ...]:
+    """The devices that this one let in, and that those let in, in the order in which they came.
+
+    Every rune is looked at once: who makes a long chain of devices must not make this long.
+    """
+    known = tuple(devices)
+    let_in_by = defaultdict[bytes, set[bytes]](set)
+    for device in known:
+        for rune in device.runes:
+            let_in_by[rune.approver].add(device.key)
+    found, next_ones = {key}, {key}
+    while next_ones:
+        next_ones = {let_in for approver in next_ones for let_in in let_in_by.pop(approver, ())} - found
+        found |= next_ones
+    return tuple(device for device in known if device.key in found and device.key != key)
 
 
 def _key(text: str) -> bytes | None:

@@ -49,6 +49,11 @@ class Item:
     rule: str = ""
     """Why it was denied, or what approved it."""
 
+    @property
+    def keys(self) -> frozenset[bytes]:
+        """The devices that it is about, 65 bytes each: the one that asks, and the one that speaks for it."""
+        return frozenset({bytes.fromhex(self.approval.device_id), self.approval.pubkey})
+
     def with_rune(self, keys: NodeKeys) -> PairingApproval:
         """The approval as it came."""
         restrictions = parse_restrictions(self.approver, with_id=True)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn, TypeVar
 
 from signerd.core.audit.record import Record
+from signerd.core.devices import Device
 from signerd.core.keys.node import NodeKeys
 from signerd.core.pairing import Denied, PairingApproval, PairingPolicy, PairingRule
 from signerd.core.pairing_auto import AutoRule
@@ -85,13 +86,19 @@ class GuardedDesk(PairingDesk):
             lambda: Denied(PairingRule.STORE_FAILING, self._reason, hint=_HINT),
         )
 
-    def approve(self, number: int) -> Settled:
+    def approve(self, number: int, request_id: int = 0) -> Settled:
         """As there. Raises Refused, StateLost."""
-        return self._guarded(lambda: super(GuardedDesk, self).approve(number), self._refuse)
+        return self._guarded(lambda: super(GuardedDesk, self).approve(number, request_id), self._refuse)
 
-    def deny(self, number: int) -> Settled:
+    def deny(self, number: int, request_id: int = 0) -> Settled:
         """As there. Raises Refused, StateLost."""
-        return self._guarded(lambda: super(GuardedDesk, self).deny(number), self._refuse)
+        return self._guarded(lambda: super(GuardedDesk, self).deny(number, request_id), self._refuse)
+
+    def devices(self) -> tuple[Device, ...]:
+        """As there, also from a disk that can only be read. Raises Refused, StateLost."""
+        with self._health.noting():
+            return super().devices()
+        return self._refuse()
 
     def expire(self) -> tuple[Item, ...]:
         """As there; nothing expires while that could not be remembered. Raises StateLost."""

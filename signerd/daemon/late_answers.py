@@ -11,7 +11,9 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
+from signerd.core.devices import RevokedKeys
 from signerd.core.pairing import Approved, Denied
+from signerd.core.pairing_inbox import Item
 from signerd.errors import RemoteError
 from signerd.greenlight import translate
 from signerd.greenlight.scheduler import SignerRequests
@@ -25,21 +27,33 @@ class _Question:
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
+    item: Item
     outcome: Approved | Denied
     sent: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def may_go(self, revoked: RevokedKeys) -> bool:
+        """Whether it gives no rune to one of these devices, or on its word."""
+        return isinstance(self.outcome, Denied) or not any(key in revoked for key in self.item.keys)
 
 
 RETRY_SECONDS = 1.0
 """Until an answer that a living stream did not take is tried again."""
 
 _MOST = 64
-"""Answers that find no question are kept in case it is asked again; the oldest of so many is given up."""
+"""Answers that find no question are kept in case it is asked again. Of more, the oldest is given up, and
+denials before that."""
+
+_MOST_GIVEN_UP = 1024
+"""Answers that never went out, and are known not to have. By then, no inbox knows the first of so many."""
 
 
 class LateAnswers:
     """Questions and answers by the digest of the approval (32 bytes). Only what waits is kept."""
 
-    def __init__(self) -> None:
+    def __init__(self, revoked: RevokedKeys = frozenset()) -> None:
+        """`revoked` is looked at before each answer: no rune goes out that is not believed any more."""
+        self._revoked = revoked
+        self._given_up: dict[bytes, None] = {}
         self._questions: dict[bytes, _Question] = {}
         self._answers: dict[bytes, _Answer] = {}
         self._news = asyncio.Event()
@@ -66,20 +80,37 @@ class LateAnswers:
         question = self._questions.get(digest)
         return question.request_id if question else 0
 
-    def put(self, digest: bytes, outcome: Approved | Denied) -> None:
+    def put(self, item: Item, outcome: Approved | Denied) -> None:
         """Have this sent as soon as it can be."""
-        self._answers[digest] = _Answer(outcome)
+        self._answers[item.digest] = _Answer(item, outcome)
         while len(self._answers) > _MOST:
-            self._answers.pop(next(iter(self._answers)))
+            denials = (d for d, answer in self._answers.items() if isinstance(answer.outcome, Denied))
+            oldest = next(denials, next(iter(self._answers)))
+            self._give_up(oldest)
+            self._questions.pop(oldest, None)
         self._news.set()
 
+    def withdraw(self, keys: RevokedKeys) -> tuple[Item, ...]:
+        """Send no rune for or by the devices with these keys; what would have been."""
+        found = [a.item for a in self._answers.values() if not a.may_go(keys)]
+        for item in found:
+            self._give_up(item.digest)
+        return tuple(found)
+
+    def answered(self, digest: bytes) -> None:
+        """Its answer goes out otherwise."""
+        self.forget(digest)
+        self._given_up.pop(digest, None)
+
     def forget(self, digest: bytes) -> None:
-        """It was answered otherwise, or nobody waits for it any more."""
+        """Nobody waits for it any more."""
         self._questions.pop(digest, None)
         self._answers.pop(digest, None)
 
     async def sent(self, digest: bytes, seconds: float) -> bool:
         """Wait until the answer is sent, but no longer than this; whether it is."""
+        if digest in self._given_up:
+            return False
         answer = self._answers.get(digest)
         if answer is None:
             return True
@@ -96,7 +127,11 @@ class LateAnswers:
             self._news.clear()
             for digest, answer in tuple(self._answers.items()):
                 question = self._questions.get(digest)
-                if question is None:
+                if question is None or self._answers.get(digest) is not answer:
+                    continue
+                if not answer.may_go(self._revoked):
+                    self._give_up(digest)
+                    self._questions.pop(digest, None)
                     continue
                 try:
                     await stream.answer(translate.signer_response(question.request_id, answer.outcome))
@@ -109,3 +144,9 @@ class LateAnswers:
                 if self._answers.get(digest) is answer:
                     self.forget(digest)
             await self._news.wait()
+
+    def _give_up(self, digest: bytes) -> None:
+        self._answers.pop(digest, None)
+        self._given_up[digest] = None
+        while len(self._given_up) > _MOST_GIVEN_UP:
+            self._given_up.pop(next(iter(self._given_up)))

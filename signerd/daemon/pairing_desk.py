@@ -152,11 +152,16 @@ class PairingDesk:
         now = self._clock.now()
         return tuple(i for i in self._pairings.waiting if not pairing_inbox.is_over(i, self._policy, now))
 
+    @property
+    def holds_anything(self) -> bool:
+        """Whether something waits, also what has run out and is not closed yet."""
+        return bool(self._pairings.waiting)
+
     def seconds_left(self, item: Item) -> int:
         """How long it may still be approved."""
         return max(0, pairing_inbox.waits_until(item, self._policy) - self._clock.now())
 
-    def approve(self, number: int) -> Settled:
+    def approve(self, number: int, request_id: int = 0) -> Settled:
         """A person agrees: everything is checked again, as it is now. Raises Refused."""
         item = self._item(number)
         pairing_inbox.require_waiting(item, State.APPROVED)
@@ -166,23 +171,27 @@ class PairingDesk:
         approval = item.with_rune(self._keys)
         outcome = pairing.decide(approval, self._keys, self._policy, frozenset(), now, self._pairings.revoked)
         if isinstance(outcome, Approved):
-            granted = self._grant(approval, outcome, OWNER, now, item=item)
+            granted = self._grant(approval, outcome, OWNER, now, request_id, item=item)
             outcome = granted if isinstance(granted, Denied) else granted.outcome
         if isinstance(outcome, Denied):
             if outcome.rule in _OVER:
-                self._close([item], State.EXPIRED, PairingRule.EXPIRED)
+                self._close([item], State.EXPIRED, PairingRule.EXPIRED, request_id)
             elif outcome.rule in _REVOKED:
-                self._close([item], State.DENIED, outcome.rule)
+                self._close([item], State.DENIED, outcome.rule, request_id)
+            else:
+                # It waits still: what refuses it now may be gone when it is approved again.
+                refused = _decision(approval, now, request_id=request_id, digest=item.digest, denied=outcome)
+                self._recorder.refusal(refused)
             raise Refused(outcome.rule, f"request {number}: {outcome.reason}", hint=outcome.hint)
         return Settled(self._item(number), outcome)
 
-    def deny(self, number: int) -> Settled:
+    def deny(self, number: int, request_id: int = 0) -> Settled:
         """A person does not agree. Raises Refused."""
         item = self._item(number)
         pairing_inbox.require_waiting(item, State.DENIED)
         if item.state is State.DENIED:
             return Settled(item, None)
-        (denied,) = self._close([item], State.DENIED, PairingRule.OWNER)
+        (denied,) = self._close([item], State.DENIED, PairingRule.OWNER, request_id)
         return Settled(denied, Denied(PairingRule.OWNER, "the owner of this signer said no"))
 
     def expire(self) -> tuple[Item, ...]:
@@ -200,6 +209,7 @@ class PairingDesk:
 
         `with_paired`: nor those that it let in, and those that these let in. Raises Refused.
         """
+        self._keep_short()
         revoked = revoke(self._pairings, self._recorder, name, with_paired=with_paired)
         self._note(revoked.denied)
         return revoked
@@ -254,6 +264,7 @@ class PairingDesk:
             approver=approval.pubkey,
             by=by,
         )
+        self._keep_short()
         timestamp = UnixTime(approval.timestamp)
         decision = _decision(approval, now, request_id=request_id, digest=outcome.digest, by=by)
         with self._recorder.with_changes(decision) as records:
@@ -266,25 +277,27 @@ class PairingDesk:
                 records=records,
             )
         self._approvals[outcome.digest] = outcome.expires
-        self._count()
+        self._decided += 1
         return Answered(outcome, by)
 
-    def _close(self, items: Sequence[Item], state: State, rule: str) -> tuple[Item, ...]:
+    def _close(self, items: Sequence[Item], state: State, rule: str, request_id: int = 0) -> tuple[Item, ...]:
+        self._keep_short()
         now = self._clock.now()
-        with self._recorder.with_changes(*(_closing(item, rule, now) for item in items)) as records:
+        told = [_closing(item, rule, now, request_id) for item in items]
+        with self._recorder.with_changes(*told) as records:
             closed = self._pairings.close(items, state, rule, now, records)
         self._note(closed)
         return closed
 
     def _note(self, items: Sequence[Item]) -> None:
         self._approvals |= {item.digest: item.expires for item in items}
-        self._count()
-
-    def _count(self) -> None:
         self._decided += 1
-        if self._decided % _RELOAD_EVERY == 0:
-            self._approvals = self._store.approvals()
-            self._approval_floor = self._store.approval_floor()
+
+    def _keep_short(self) -> None:
+        """Forget, at times, what the store has forgotten. It may fail: before a change, never after one."""
+        if self._decided >= _RELOAD_EVERY:
+            self._approvals, self._approval_floor = self._store.approvals(), self._store.approval_floor()
+            self._decided = 0
 
     def _item(self, number: int) -> Item:
         for item in self._pairings.items.values():
@@ -308,9 +321,9 @@ def revoke(pairings: Pairings, recorder: Recorder, name: str, *, with_paired: bo
         return pairings.revoke(plan, rule=rule, now=now, records=records)
 
 
-def _closing(item: Item, rule: str, now: UnixTime) -> Decision:
+def _closing(item: Item, rule: str, now: UnixTime, request_id: int = 0) -> Decision:
     denied = Denied(PairingRule(rule), "it was not approved while it could be")
-    return _decision(item.approval, now, digest=item.digest, denied=denied)
+    return _decision(item.approval, now, request_id=request_id, digest=item.digest, denied=denied)
 
 
 def _decision(

@@ -12,7 +12,7 @@ from signerd.core.pairing_auto import AutoRule
 from signerd.core.pairing_inbox import Item, Revoked, Settled
 from signerd.daemon.late_answers import LateAnswers
 from signerd.daemon.pairing_desk import OWNER, UNREADABLE_RULE, Answered, Held, PairingDesk
-from signerd.errors import MalformedMessage, StateError
+from signerd.errors import MalformedMessage
 from signerd.greenlight import translate
 from signerd.greenlight.pb import scheduler_pb2
 from signerd.observe import events
@@ -27,12 +27,11 @@ class PairingInbox:
     """Tells everything that happens; what the desk decides is on disk before anybody hears of it."""
 
     def __init__(self, desk: PairingDesk, bus: Bus, *, answer_refusals: bool) -> None:
-        self.answers = LateAnswers()
+        self.answers = LateAnswers(desk.revoked)
         self._desk = desk
         self._bus = bus
         self._answer_refusals = answer_refusals
         self._something_waits = asyncio.Event()
-        self._failure: StateError | None = None
 
     def set_policy(self, policy: PairingPolicy, rules: Sequence[AutoRule], *, answer_refusals: bool) -> None:
         """Decide by these from now on, also what waits already."""
@@ -79,12 +78,15 @@ class PairingInbox:
             case Answered():
                 approved = outcome.outcome
                 # A copy of what a person has approved meanwhile: this is its answer.
-                self.answers.forget(approved.digest)
+                self.answers.answered(approved.digest)
                 told = self._approved(approval, number, outcome.by, **self._told(begun))
                 return translate.signer_response(number, approved), None if outcome.again else told
             case Denied():
                 # The reference signer is silent here; what a scheduler makes of `empty` is its own affair.
-                response = translate.signer_response(number, outcome) if self._answer_refusals else None
+                # It is final at least, and what a disk stands in the way of may be approved yet.
+                final = outcome.rule is not PairingRule.STORE_FAILING
+                tells = final and self._answer_refusals
+                response = translate.signer_response(number, outcome) if tells else None
                 return response, events.PairingRefused(
                     request_id=number,
                     device=approval.device_name,
@@ -109,19 +111,13 @@ class PairingInbox:
         """Look at the clock while something waits, until cancelled. Raises StateError."""
         while True:
             self.expire()
-            if self._failure is not None:
-                raise self._failure
-            if not self._desk.waiting():
+            # Also what has run out: while the store fails, it is not closed.
+            if not self._desk.holds_anything:
                 self._something_waits.clear()
                 await self._something_waits.wait()
             await asyncio.sleep(TICK_SECONDS)
 
     # The owner's side
-
-    def fail(self, failure: StateError) -> None:
-        """The store failed while the owner asked something: that ends the daemon, as it does elsewhere."""
-        self._failure = failure
-        self._something_waits.set()
 
     def waiting(self) -> tuple[Item, ...]:
         """What waits for a decision."""
@@ -135,11 +131,10 @@ class PairingInbox:
     def approve(self, number: int) -> Settled:
         """Let the answer go. Raises Refused, with the rule of the check that fails by now."""
         self.expire()
-        settled = self._desk.approve(number)
+        settled = self._desk.approve(number, self._request_id(number))
         if isinstance(settled.outcome, Approved):
-            digest = settled.item.digest
-            self.answers.put(digest, settled.outcome)
-            number = self.answers.request_id(digest)
+            self.answers.put(settled.item, settled.outcome)
+            number = self.answers.request_id(settled.item.digest)
             record = self._desk.latest_record
             self._bus.emit(self._approved(settled.item.approval, number, OWNER, audit=record))
         return settled
@@ -151,7 +146,7 @@ class PairingInbox:
     def deny(self, number: int) -> Settled:
         """Say no. Raises Refused."""
         self.expire()
-        settled = self._desk.deny(number)
+        settled = self._desk.deny(number, self._request_id(number))
         if isinstance(settled.outcome, Denied):
             self._tell_refusal(settled.item, settled.outcome)
         return settled
@@ -164,12 +159,20 @@ class PairingInbox:
         """Believe a device no more. Raises Refused."""
         self.expire()
         revoked = self._desk.revoke(name, with_paired=with_paired)
+        new = frozenset(revoked.new)
         for device in revoked.devices:
-            if device.key in revoked.new:
+            if device.key in new:
                 self._bus.emit(events.DeviceRevoked(device=device.handle, name=device.name))
-        for item in revoked.denied:
+        # What was approved and is not sent yet is not sent any more.
+        withdrawn = self.answers.withdraw({device.key for device in revoked.devices})
+        for item in (*revoked.denied, *withdrawn):
             self._tell_refusal(item, Denied(PairingRule.RUNE_REVOKED, "a device of it was revoked"))
         return revoked
+
+    def _request_id(self, number: int) -> int:
+        """By which the scheduler knows what waits under this number; 0 if by none."""
+        digests = (item.digest for item in self._desk.waiting() if item.number == number)
+        return self.answers.request_id(next(digests, b""))
 
     @staticmethod
     def _approved(approval: PairingApproval, request_id: int, by: str, **told: Any) -> events.PairingApproved:
@@ -203,6 +206,6 @@ class PairingInbox:
 
     def _refuse_late(self, item: Item, denied: Denied) -> None:
         if self._answer_refusals:
-            self.answers.put(item.digest, denied)
+            self.answers.put(item, denied)
         else:
             self.answers.forget(item.digest)

@@ -49,9 +49,20 @@ class Recorder:
 
     @contextlib.contextmanager
     def with_changes(self, *decisions: Decision) -> Iterator[Sequence[Record]]:
-        """For who writes the changes: these records belong into the transaction, which ends in the block."""
+        """For who writes the changes: these records belong into the transaction, which ends in the block.
+
+        Whatever fails in the block, what is on disk is not written again: its numbers are taken.
+        """
         records = self._trail.with_more(*decisions)
-        yield records
+        try:
+            yield records
+        except BaseException:
+            if records and self._store.audit_head.number >= records[-1].number:
+                self._written(records)
+            raise
+        self._written(records)
+
+    def _written(self, records: tuple[Record, ...]) -> None:
         self._trail.written(records)
         self._latest = records[-1] if records else self._latest
 

@@ -155,11 +155,8 @@ class Pairings:
         let_in = paired_by(known, device.key)
         concerned = (device, *(let_in if with_paired else ()))
         new = tuple(item.key for item in concerned if item.revoked is None)
-        waiting = tuple(
-            item
-            for item in self.waiting
-            if item.approval.pubkey in new or bytes.fromhex(item.approval.device_id) in new
-        )
+        keys = frozenset(new)
+        waiting = tuple(item for item in self.waiting if item.keys & keys)
         return Revocation(concerned, tuple(let_in), new, waiting)
 
     def revoke(
@@ -170,8 +167,10 @@ class Pairings:
         with self._store.transaction(records) as connection:
             connection.executemany("INSERT INTO revoked VALUES (?, ?)", [(key, now) for key in new])
             denied = tuple(self._close(connection, item, State.DENIED, rule, now) for item in plan.waiting)
+            # Whatever fails has to fail in here: afterwards, memory could not follow the disk.
+            standing = self._count_standing()
         self._revoked |= dict.fromkeys(new, now)
-        self._standing = self._count_standing()
+        self._standing = standing
         self._keep(denied, now)
         return Revoked(
             devices=tuple(replace(item, revoked=self._revoked[item.key]) for item in plan.concerned),

@@ -19,11 +19,14 @@ from signerd.control.pairing_client import PairingClient
 from signerd.core.devices import SHOWN_RESTRICTIONS, cut
 from signerd.core.pairing import PairingPolicy
 from signerd.core.pairing_code import pairing_code
-from signerd.daemon.pairing_desk import Answered, Held, PairingDesk
+from signerd.daemon.guarded import GuardedDesk
+from signerd.daemon.pairing_desk import Answered, Held
 from signerd.daemon.pairing_inbox import PairingInbox
 from signerd.daemon.recorder import Recorder
-from signerd.errors import ProtocolViolation, Refused, StateError
+from signerd.daemon.store_health import StoreHealth
+from signerd.errors import Refused
 from signerd.observe.bus import Bus
+from signerd.store import lineage
 from signerd.store.state_db import StateDb
 
 
@@ -35,10 +38,12 @@ def _nobody_waits_for_a_scheduler_that_there_is_not(monkeypatch):
 class Parts:
     """Store, desk and inbox as the daemon has them, and a client of their socket."""
 
-    def __init__(self, store: StateDb) -> None:
+    def __init__(self, store: StateDb, path: Path) -> None:
         self.clock = FakeClock()
         self.store = store
-        self.desk = PairingDesk(KEYS, PairingPolicy(mode="confirm"), (), store, Recorder(store, self.clock))
+        self.health = StoreHealth(store, path, Bus())
+        policy, recorder = PairingPolicy(mode="confirm"), Recorder(store, self.clock)
+        self.desk = GuardedDesk(KEYS, policy, (), store, recorder, health=self.health)
         self.inbox = PairingInbox(self.desk, Bus(), answer_refusals=False)
         self.client: PairingClient
 
@@ -48,8 +53,8 @@ class Parts:
 
 @asynccontextmanager
 async def parts(tmp_path: Path) -> AsyncIterator[Parts]:
-    with StateDb(tmp_path / "db") as store:
-        all_of_it = Parts(store)
+    with lineage.in_use(tmp_path / "db", KEYS.node_id) as store:
+        all_of_it = Parts(store, tmp_path / "db")
         async with (
             control_socket([PairingControl(all_of_it.inbox, public_key(1)).add_to]) as (path, _),
             PairingClient(path) as client,
@@ -107,20 +112,44 @@ async def test_many_devices_come_page_by_page(tmp_path, monkeypatch):
 
 
 @asynchronous
-async def test_a_store_that_fails_while_its_owner_asks_ends_the_daemon(tmp_path):
+async def test_a_store_that_fails_while_its_owner_asks_refuses_and_is_used_again(tmp_path):
     async with parts(tmp_path) as p:
         outcome = p.desk.decide(approval_at(p.clock.now()))
         assert isinstance(outcome, Held)
         loop = asyncio.create_task(p.inbox.run())
         p.store._connection.execute("PRAGMA query_only = ON")
-        with pytest.raises(ProtocolViolation, match="failed"):
+        with pytest.raises(Refused, match="nothing can be remembered"):
             await p.client.approve(outcome.item.number)
-        with pytest.raises(StateError):
-            await loop
+        # What can be read is shown.
+        assert len((await p.client.waiting()).waiting) == 1
+        assert await p.client.devices() == []
         p.store._connection.execute("PRAGMA query_only = OFF")
+        p.health.look()
         assert not p.desk.devices()
         # Nothing of it was kept: once the disk is well, it can be approved.
         assert (await p.client.approve(outcome.item.number)).state == "approved"
+        assert not loop.done()
+        loop.cancel()
+
+
+@asynchronous
+async def test_a_register_that_cannot_be_read_is_a_refusal_and_ends_nothing(tmp_path):
+    async with parts(tmp_path) as p:
+        assert isinstance(p.desk.decide(approval_at(p.clock.now())), Held)
+        loop = asyncio.create_task(p.inbox.run())
+        p.store._connection.execute("ALTER TABLE minted RENAME TO away")
+        for ask in (p.client.devices, p.client.waiting, p.client.devices):
+            with pytest.raises(Refused) as refused:
+                await ask()
+            assert refused.value.rule == "pairing-store-failing"
+            assert "disk" in (refused.value.hint or "")
+        p.store._connection.execute("ALTER TABLE away RENAME TO minted")
+        p.health.look()
+        assert p.health.reason is None
+        assert await p.client.devices() == []
+        assert len((await p.client.waiting()).waiting) == 1
+        assert not loop.done()
+        loop.cancel()
 
 
 @asynchronous

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
+import pytest
 from helpers.ca import Authority
 from helpers.clock import FakeClock
 from helpers.greenlight import asynchronous
 from helpers.grpc_server import Server, serving
-from helpers.phones import KEYS, approval_at
+from helpers.phones import KEYS, approval_at, public_key
 
-from signerd.core.pairing import PairingApproval, PairingPolicy
+from signerd.core.audit import record as records
+from signerd.core.pairing import Approved, Denied, PairingApproval, PairingPolicy, PairingRule, decide
+from signerd.core.pairing_inbox import Item
+from signerd.daemon import late_answers
 from signerd.daemon.backoff import Backoff
+from signerd.daemon.late_answers import LateAnswers
 from signerd.daemon.pairing_desk import PairingDesk
 from signerd.daemon.pairing_inbox import PairingInbox
 from signerd.daemon.recorder import Recorder
@@ -25,6 +31,7 @@ from signerd.greenlight.scheduler import SchedulerClient
 from signerd.observe import events
 from signerd.observe.bus import Bus
 from signerd.observe.event import Event
+from signerd.store.audit_file import AuditFile
 from signerd.store.state_db import StateDb
 
 STREAM = "/scheduler.Scheduler/SignerRequestsStream"
@@ -84,13 +91,15 @@ def asks(*questions: bytes, then_ends: bool = False) -> Script:
 
 
 @asynccontextmanager
-async def daemon(tmp_path: Any, scheduler: Scheduler) -> AsyncIterator[tuple[PairingInbox, Heard]]:
+async def daemon(
+    tmp_path: Any, scheduler: Scheduler, *, answer_refusals: bool = True
+) -> AsyncIterator[tuple[PairingInbox, Heard]]:
     """Inbox and stream loop with this scheduler, on real sockets."""
     authority, clock, heard = Authority(), FakeClock(), Heard()
     identity = authority.issue(f"/users/{KEYS.node_id.hex()}/default").identity
     with StateDb(tmp_path / "db") as store:
         desk = PairingDesk(KEYS, PairingPolicy(mode="confirm"), (), store, Recorder(store, clock))
-        inbox = PairingInbox(desk, Bus(heard), answer_refusals=True)
+        inbox = PairingInbox(desk, Bus(heard), answer_refusals=answer_refusals)
         async with serving(
             Server(streams={STREAM: scheduler.serve}), authority.issue("GL /services/scheduler")
         ) as server:
@@ -209,3 +218,128 @@ async def test_what_is_asked_again_after_the_decision_is_answered_each_time(tmp_
             answers.append(await scheduler.answer())
         assert [answer for answer in answers if answer != (2, 1, True)] == [(2, 5, True), (2, 6, True)]
         assert await inbox.sent(one, 1)
+
+
+# What may not go any more
+
+
+@pytest.mark.parametrize("device", [1, 2])
+@asynchronous
+async def test_a_revocation_stops_an_approval_that_is_not_sent_yet(tmp_path, device):
+    scheduler = Scheduler(asks(question(1, ONE), question(2, TWO), then_ends=True), asks())
+    async with daemon(tmp_path, scheduler) as (inbox, heard):
+        await heard.until(events.PairingWaiting, 2)
+        scheduler.go.set()
+        await heard.until(events.SchedulerStreamEnded)
+        one, two = inbox.waiting()
+        inbox.approve(one.number)
+        waiting = asyncio.create_task(inbox.sent(one, 0.1))
+        await asyncio.sleep(0)
+        inbox.revoke(public_key(device).hex(), with_paired=False)
+        if device != 1:
+            inbox.deny(two.number)
+        answers = {await scheduler.answer(), await scheduler.answer()}
+        assert answers == {(2, 1, False), (2, 2, False)}
+        await heard.until(events.PairingRefused, 2)
+        assert not await waiting
+        assert not await inbox.sent(one, 0.01)
+
+
+@asynchronous
+async def test_a_silent_signer_sends_nothing_of_what_was_revoked(tmp_path):
+    scheduler = Scheduler(asks(question(1, ONE), question(2, TWO), then_ends=True), asks())
+    async with daemon(tmp_path, scheduler, answer_refusals=False) as (inbox, heard):
+        await heard.until(events.PairingWaiting, 2)
+        scheduler.go.set()
+        await heard.until(events.SchedulerStreamEnded)
+        one, two = inbox.waiting()
+        inbox.approve(one.number)
+        inbox.approve(two.number)
+        inbox.revoke(public_key(2).hex(), with_paired=False)
+        assert await scheduler.answer() == (2, 2, True)
+        assert await inbox.sent(two, 1)
+        assert scheduler.answers.empty()
+        assert not await inbox.sent(one, 0.01)
+
+
+def item_of(number: int, approval: PairingApproval) -> tuple[Item, Approved]:
+    """Approved as by an owner, under a digest that is like no other."""
+    outcome = decide(approval, KEYS, PairingPolicy(), frozenset(), FakeClock().now())
+    assert isinstance(outcome, Approved)
+    digest = number.to_bytes(32, "big")
+    return Item(number, digest, approval, "", FakeClock().now(), outcome.expires), outcome
+
+
+class Stream:
+    """Takes what is sent."""
+
+    def __init__(self, then: Callable[[], object] = lambda: None) -> None:
+        self.taken: list[int] = []
+        self._then = then
+
+    async def answer(self, response: pb.SignerResponse) -> None:
+        self.taken.append(response.request_id)
+        self._then()
+
+
+async def sent_on(answers: LateAnswers, stream: Stream) -> list[int]:
+    loop = asyncio.create_task(answers.send_on(cast("Any", stream)))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    loop.cancel()
+    return stream.taken
+
+
+@asynchronous
+async def test_whether_an_answer_may_go_is_asked_when_its_turn_comes():
+    (one, yes), (two, yes_too) = item_of(1, ONE), item_of(2, TWO)
+    revoked: set[bytes] = set()
+    answers = LateAnswers(revoked)
+    for item, outcome in ((one, yes), (two, yes_too)):
+        answers.asked(item.digest, item.number)
+        answers.put(item, outcome)
+    # The second one's device is revoked while the first answer is on its way.
+    stream = Stream(lambda: revoked.add(public_key(3)))
+    assert await sent_on(answers, stream) == [1]
+    assert not await answers.sent(two.digest, 0)
+
+
+@asynchronous
+async def test_what_was_withdrawn_while_another_was_sent_is_not_sent():
+    (one, yes), (two, yes_too) = item_of(1, ONE), item_of(2, TWO)
+    answers = LateAnswers()
+    for item, outcome in ((one, yes), (two, yes_too)):
+        answers.asked(item.digest, item.number)
+        answers.put(item, outcome)
+    assert await sent_on(answers, Stream(lambda: answers.withdraw({public_key(3)}))) == [1]
+
+
+@asynchronous
+async def test_denials_make_room_for_approvals_and_what_made_room_is_not_called_sent(monkeypatch):
+    monkeypatch.setattr(late_answers, "_MOST", 2)
+    item, yes = item_of(1, ONE)
+    items = [dataclasses.replace(item, digest=bytes([n]) * 32) for n in range(4)]
+    no = Denied(PairingRule.OWNER, "no")
+    answers = LateAnswers()
+    for each, outcome in zip(items, (yes, no, yes, yes), strict=True):
+        answers.put(each, outcome)
+        if outcome is no:
+            answers.asked(each.digest, 7)
+    assert [await answers.sent(each.digest, 0) for each in items] == [False] * 4
+    for number, each in enumerate(items):
+        answers.asked(each.digest, number)
+    # The denial went first, and then the oldest.
+    assert await sent_on(answers, Stream()) == [2, 3]
+    assert [await answers.sent(each.digest, 0) for each in items] == [False, False, True, True]
+
+
+@asynchronous
+async def test_what_the_owner_decides_is_recorded_with_the_request_that_it_answers(tmp_path):
+    scheduler = Scheduler(asks(question(7, ONE), question(8, TWO)))
+    async with daemon(tmp_path, scheduler) as (inbox, heard):
+        await heard.until(events.PairingWaiting, 2)
+        one, two = inbox.waiting()
+        inbox.approve(one.number)
+        inbox.deny(two.number)
+    with AuditFile(tmp_path / "db") as audit:
+        assert [records.parse(row.raw).decision.request_id for row in audit.rows(0)] == [7, 8]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import resource
 import shutil
@@ -9,20 +10,24 @@ from pathlib import Path
 
 import pytest
 from helpers.clock import FakeClock
+from helpers.greenlight import asynchronous
 from helpers.phones import KEYS, approval_at
 
-from signerd.core.pairing import Denied, PairingPolicy, PairingRule
+from signerd.core.pairing import Denied, PairingApproval, PairingPolicy, PairingRule
 from signerd.core.requests import Refusal, Signed, SigningRequest
 from signerd.core.signer import Signer
 from signerd.core.state.book import ChannelId
 from signerd.core.wire import codec
 from signerd.core.wire.channel import NewChannel
 from signerd.core.wire.session import Ping
+from signerd.daemon import pairing_inbox
 from signerd.daemon.guarded import GuardedDesk, GuardedService
 from signerd.daemon.pairing_desk import Answered
+from signerd.daemon.pairing_inbox import PairingInbox
 from signerd.daemon.recorder import Recorder
 from signerd.daemon.store_health import StoreHealth
 from signerd.errors import StateError, StateLost
+from signerd.greenlight.pb import scheduler_pb2 as pb
 from signerd.observe import events
 from signerd.observe.bus import Bus
 from signerd.observe.event import Event
@@ -142,3 +147,53 @@ def test_a_store_that_is_lost_is_not_waited_for(case):
     with pytest.raises(StateLost), case.health.noting():
         raise StateLost("gone")
     assert case.told == []
+
+
+def inbox_of(case: Case) -> PairingInbox:
+    """Which holds for a person, and answers refusals."""
+    case.desk.set_policy(PairingPolicy(mode="confirm"), ())
+    return PairingInbox(case.desk, Bus(case.told.append), answer_refusals=True)
+
+
+def question(request_id: int, approval: PairingApproval) -> pb.SignerRequest:
+    asked = {name: getattr(approval, name) for name in pb.ApprovePairingRequest.DESCRIPTOR.fields_by_name}
+    return pb.SignerRequest(request_id=request_id, approve_pairing=pb.ApprovePairingRequest(**asked))
+
+
+@asynchronous
+async def test_a_disk_is_no_final_answer_to_an_approval(case):
+    inbox = inbox_of(case)
+    asked = question(7, approval_at(case.clock.now()))
+    with no_writes():
+        response, event = inbox.answer(asked)
+    assert response is None
+    assert isinstance(event, events.PairingRefused)
+    assert event.rule is PairingRule.STORE_FAILING
+    case.health.look()
+    assert isinstance(inbox.answer(asked)[1], events.PairingWaiting)
+    # Any other refusal is told.
+    response, _ = inbox.answer(question(8, approval_at(case.clock.now() - 10_000)))
+    assert response is not None
+    assert response.request_id == 8
+
+
+@asynchronous
+async def test_what_runs_out_while_the_store_fails_is_closed_once_it_works(case, monkeypatch):
+    monkeypatch.setattr(pairing_inbox, "TICK_SECONDS", 0.001)
+    inbox = inbox_of(case)
+    inbox.answer(question(7, approval_at(case.clock.now())))
+    (item,) = inbox.waiting()
+    case.clock.advance(1000)
+    case.store._connection.execute("PRAGMA query_only = ON")
+    loop = asyncio.create_task(inbox.run())
+    while case.health.reason is None:
+        await asyncio.sleep(0)
+    await asyncio.sleep(0.01)
+    assert inbox.waiting() == ()
+    case.store._connection.execute("PRAGMA query_only = OFF")
+    case.health.look()
+    async with asyncio.timeout(10):
+        while not any(isinstance(event, events.PairingExpired) for event in case.told):
+            await asyncio.sleep(0.001)
+    assert case.store.approvals().keys() == {item.digest}
+    loop.cancel()

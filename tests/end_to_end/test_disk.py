@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import resource
@@ -64,7 +65,7 @@ async def test_a_disk_that_is_full_is_waited_for(tmp_path):
                     await node.ask(ONE)
                 failing = await daemon.said("store-failing")
                 assert "disk" in failing["hint"]
-                assert await approvals.approve(approval) is None
+                unanswered = asyncio.create_task(approvals.approve(approval))
                 await daemon.said("pairing-refused", rule="pairing-store-failing")
                 assert daemon.process.returncode is None
 
@@ -73,6 +74,9 @@ async def test_a_disk_that_is_full_is_waited_for(tmp_path):
                 # The same stream would not bring again what was refused on it.
                 await daemon.said("node-attached", times=2)
                 assert await node.ask(ONE) == bytes.fromhex("0082")
+                # No refusal was sent that the scheduler could take for the last word on it.
+                assert not unanswered.done()
+                unanswered.cancel()
                 assert await approvals.approve(approval) is not None
                 assert (await daemon.stop())[0] == 0
             with StateDb(w.data_dir / "signerd.db") as store:
