@@ -35,7 +35,6 @@ from signerd.observe.readiness import Health
 from signerd.store import disk
 from signerd.store.state_db import StateDb
 
-
 SHOWN_SECONDS = 0.1
 
 
