@@ -37,8 +37,9 @@ _OUTRIGHT = {
 """What a host answers that has done nothing. Not ALREADY_EXISTS, which an export can be."""
 
 _UNKNOWN = (
-    "an earlier request may have reached the host, so it may have exported the node: ask it. Until then "
-    "`signerd run` warns, and signs; if the node left, stop it; if not, remove {name} from the data directory"
+    "the host may have exported the node all the same, for this request or an earlier one: ask it. Until "
+    "then `signerd run` warns, and signs; if the node left, stop it; if not, remove {name} from the data "
+    "directory"
 )
 _WORDS = """\
 You are about to take node {node} home. What becomes of it:
