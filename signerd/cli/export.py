@@ -17,7 +17,7 @@ import click
 
 from signerd.cli import node_secret, options, output, progress, session
 from signerd.cli.export_place import Place
-from signerd.errors import AccessDenied, BackupError, Interrupted, Refused, Rejected
+from signerd.errors import AccessDenied, BackupError, Interrupted, Refused, Rejected, Unavailable
 
 if TYPE_CHECKING:
     from signerd.cli.session import Device
@@ -30,6 +30,17 @@ if TYPE_CHECKING:
 EXPORT_SECONDS = 900.0
 """The host makes the backup before it answers; that may take minutes."""
 
+_OUTRIGHT = {
+    "NOT_FOUND", "UNAUTHENTICATED", "PERMISSION_DENIED", "UNIMPLEMENTED", "INVALID_ARGUMENT",
+    "FAILED_PRECONDITION", "OUT_OF_RANGE",
+}  # fmt: skip
+"""What a host answers that has done nothing. Not ALREADY_EXISTS, which an export can be."""
+
+_UNKNOWN = (
+    "the host may have exported the node all the same, for this request or an earlier one: ask it. Until "
+    "then `signerd run` warns, and signs; if the node left, stop it; if not, remove {name} from the data "
+    "directory"
+)
 _WORDS = """\
 You are about to take node {node} home. What becomes of it:
 
@@ -105,6 +116,8 @@ class _Journey:
     device: Device
     record: ExportRecord | None
     say: Callable[[str], None] = output.talk
+    unasked: bool = False
+    """The host was never asked, as far as this data directory knows: this process began the record."""
 
     def link(self, *, yes: bool, json: bool) -> None:
         """Only the first half: have the node exported."""
@@ -184,21 +197,36 @@ class _Journey:
         return replace(record, target=target or record.target)
 
     def _export(self) -> str:
-        """Have the host export the node, or say again where its export is."""
+        """Have the host export the node, or say again where its export is.
+
+        What the host rejects is forgotten only if nobody can have asked it before: a node that is gone is
+        rejected as well, and whoever forgot that it may have left would sign for it.
+        """
+        from signerd.store import export_record
+
         assert self.record is not None
         fresh = self.record.exported_at is None
+        first, self.unasked = self.unasked, False
         if fresh:
             self.say("asking the host; it answers when the backup is made, which may take minutes")
 
         async def work() -> str:
             async with session.client(self.settings, self.device.identity) as scheduler:
-                return await scheduler.export_node(deadline=EXPORT_SECONDS)
+                return await scheduler.export_node(deadline=EXPORT_SECONDS, once=first)
 
         try:
             url = session.run(work())
-        except (AccessDenied, Rejected):
-            if fresh:
+        except (AccessDenied, Rejected) as error:
+            if first and error.code in _OUTRIGHT:
                 self._forget()
+            elif fresh:
+                unknown = _UNKNOWN.format(name=export_record.NAME)
+                error.hint = f"{error.hint}; {unknown}" if error.hint else unknown
+            raise
+        except Unavailable as error:
+            if first and error.code == "UNAVAILABLE":
+                # That one may have arrived. From here on the host may say no because it has done it.
+                return self._export()
             raise
         if fresh:
             self._keep(replace(self.record, exported_at=session.now()))
@@ -280,6 +308,7 @@ class _Journey:
         from signerd.store import export_record
 
         if record != self.record:
+            self.unasked = self.unasked or self.record is None
             export_record.write(self.settings.data_dir, record)
             self.record = record
 

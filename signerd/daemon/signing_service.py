@@ -35,7 +35,7 @@ class SigningService:
 
         A bug refuses the one request that met it: a node that knows how to meet it must not be able to end
         us, and what decides has changed nothing. Raises StateError when the store fails: then nothing was
-        decided, and nothing may be told.
+        decided and nothing may be told, but that the store fails. `guarded` does that, and does not end.
         """
         now = self._recorder.clock.now()
         outcome: Signed | Refusal

@@ -50,6 +50,8 @@ def parse(url: str, *, source: str) -> Link:
         try:
             parts = urlsplit(url)
             host, port = parts.hostname, parts.port
+            # As whoever looks it up does: a name with a part that is empty or too long fails there, untyped.
+            (host or "").encode("idna")
         except ValueError:
             host, problem = None, "cannot be read"
         else:

@@ -218,15 +218,18 @@ class SchedulerClient(PairingCalls):
         )
         return [InviteCode(item.code, item.is_redeemed) for item in reply.invite_code_list]
 
-    async def export_node(self, *, deadline: float | None = None) -> str:
-        """Take the node off Greenlight; the URL of its encrypted export. Asking again gives it again."""
+    async def export_node(self, *, deadline: float | None = None, once: bool = False) -> str:
+        """Take the node off Greenlight; the URL of its encrypted export. Asking again gives it again.
+
+        `once` repeats nothing, so that a rejection is the answer to the only request that there was.
+        """
         reply = await self._calls.unary(
             "/scheduler.Scheduler/ExportNode",
             scheduler_pb2.ExportNodeRequest(),
             scheduler_pb2.ExportNodeResponse,
             doing="export the node",
             deadline=deadline,
-            repeatable=True,
+            repeatable=not once,
         )
         return reply.url
 

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from signerd.errors import StateLost
+from signerd.errors import InputMissing, StateLost
 from signerd.store import files
 from signerd.units import NodeId, UnixTime
 
@@ -45,9 +44,13 @@ class ExportRecord:
 def read(data_dir: Path, node_id: NodeId) -> ExportRecord | None:
     """The record, if there is one. Raises StateLost if it cannot be read, or is another node's."""
     path = data_dir / NAME
-    if not os.path.lexists(path):
+    try:
+        content = files.read_bounded(path, _LONGEST, too_long=StateLost)
+    except InputMissing as error:
+        # One look, because the command may make or forget it between two. A link to nothing is no answer.
+        if not isinstance(error.__cause__, FileNotFoundError) or path.is_symlink():
+            raise
         return None
-    content = files.read_bounded(path, _LONGEST, too_long=StateLost)
     try:
         record = _decode(json.loads(content))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):

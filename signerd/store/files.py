@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from signerd import errors
+from signerd.store import ownership
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,9 +91,9 @@ class AlreadyThere(errors.OutputError, FileExistsError):
 class AtomicFile:
     """A new file that streams in and appears under its name at `commit`; left without it, it never was.
 
-    `owner` is a user and a group, where they are not our own. `allow_unnamed=False` behaves as on a file
-    system without O_TMPFILE. Every method raises OutputError;
-    one that finds an `exclusive` name taken raises AlreadyThere, which is also a FileExistsError.
+    `owner` is a user and a group, where `ownership` is not to say it. `allow_unnamed=False` behaves as on a
+    file system without O_TMPFILE. Every method raises OutputError; one that finds an `exclusive` name taken
+    raises AlreadyThere, which is also a FileExistsError.
     """
 
     def __init__(
@@ -181,7 +182,9 @@ class AtomicFile:
             self._temporary = _temporary_name()
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
             self._fd = os.open(self._temporary, flags, 0o600, dir_fd=self._directory)
-        if self._owner not in (None, (os.geteuid(), os.getegid())):
+        if self._owner is None:
+            ownership.hand_over(self._fd, self._name, directory=self._directory)
+        elif self._owner != (os.geteuid(), os.getegid()):
             os.fchown(self._fd, *self._owner)
         if self._mode != 0o600:
             os.fchmod(self._fd, self._mode)
@@ -271,7 +274,7 @@ def make_private_directory(path: Path) -> None:
         parent = path.absolute().parent
         make_private_directory(parent)
         with contextlib.suppress(FileExistsError):
-            path.mkdir(mode=0o700)
+            ownership.make_directory(path)
         if not path.is_dir():
             raise errors.OutputError(f"{path} is a file", hint="signerd needs a directory there")
         fd = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -294,6 +297,7 @@ def lock_directory(
     Raises AlreadyRunning, naming the other process when known; OutputError when no lock can be made.
     """
     path = directory / name
+    ownership.make(path)
     try:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:

@@ -21,7 +21,7 @@ from typing import Any, Self
 
 from signerd import errors
 from signerd.core.http_range import Kept, is_validator
-from signerd.store import files
+from signerd.store import files, ownership
 from signerd.units import NodeId
 
 SYNC_EVERY = 32 * 1024 * 1024
@@ -60,6 +60,7 @@ class PartialDownload:
         if note is None:
             self._write_note()
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        ownership.make(self.part)
         try:
             self._fd = os.open(self.part, flags, 0o600)
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -6,6 +6,7 @@ import sqlite3
 from pathlib import Path
 
 from signerd.errors import StateError
+from signerd.store import ownership
 
 MIGRATIONS = (
     # 1: pairing approvals that were answered, so that none is answered twice.
@@ -105,7 +106,9 @@ VERSION = len(MIGRATIONS)
 
 def open_store(path: Path) -> sqlite3.Connection:
     """The store at `path`, made or brought up to date. Raises StateError for a newer one; sqlite3.Error."""
-    # 0600 from the first byte: SQLite makes its side files with the mode of the main one.
+    # 0600 from the first byte: SQLite makes its side files with the mode of the main one, and as root with
+    # its owner.
+    ownership.make(path)
     path.touch(mode=0o600)
     connection = sqlite3.connect(path, timeout=1)
     try:

@@ -315,6 +315,56 @@ async def test_what_the_host_refuses_is_forgotten_and_what_is_not_known_is_remem
 
 
 @asynchronous
+@pytest.mark.parametrize("status", ["FAILED_PRECONDITION", "NOT_FOUND", "PERMISSION_DENIED"])
+async def test_a_node_that_may_have_left_is_not_forgotten_when_the_host_rejects_it_later(tmp_path, status):
+    """The answer to the first run got lost behind the export; the second finds the node gone."""
+    async with journey(tmp_path) as j:
+        assert (await j.export("--link", "--yes")).code == 0
+        assert list((j.greenlight.directory / "exports").iterdir())
+        (j.data_dir / "node-export.json").write_text(json.dumps(j.record | {"exported_at": None}))
+        j.greenlight.faults.set("ExportNode", Fault(status=status))
+        for run in ("second", "third"):
+            done = await j.export("-o", j.out, "--yes", "--json")
+            assert done.code == (77 if status == "PERMISSION_DENIED" else 76), run
+            assert "the host may have exported the node all the same" in done.json["hint"]
+            assert "`signerd run` warns, and signs" in done.json["hint"]
+            assert j.record["exported_at"] is None
+        async with j.daemon() as daemon:
+            await daemon.said("export-unfinished")
+        j.greenlight.faults.clear()
+        assert (await j.export("--yes")).code == 0
+
+
+@asynchronous
+async def test_a_rejection_behind_a_lost_answer_of_the_same_run_is_no_proof(tmp_path):
+    async with journey(tmp_path) as j:
+        j.greenlight.faults.set("ExportNode", Fault(status="UNAVAILABLE", times=1))
+        j.greenlight.faults.set("*", Fault(status="FAILED_PRECONDITION"))
+        done = await j.export("-o", j.out, "--yes")
+        assert done.code == 76
+        assert "ask it" in done.err
+        assert (2, None) == (j.calls("ExportNode"), j.record["exported_at"])
+
+
+@asynchronous
+@pytest.mark.parametrize("status", ["ALREADY_EXISTS", "UNAVAILABLE"])
+async def test_what_is_no_clear_no_is_remembered(tmp_path, status):
+    async with journey(tmp_path) as j:
+        j.greenlight.faults.set("ExportNode", Fault(status=status))
+        assert (await j.export("-o", j.out, "--yes")).code == (69 if status == "UNAVAILABLE" else 76)
+        assert j.record["exported_at"] is None
+
+
+@asynchronous
+async def test_a_first_request_that_did_not_arrive_is_made_again(tmp_path):
+    async with journey(tmp_path) as j:
+        j.greenlight.faults.set("ExportNode", Fault(status="UNAVAILABLE", times=2))
+        done = await j.export("-o", j.out, "--yes")
+        assert done.code == 0, done.err
+        assert j.plain.read_bytes() == PAYLOAD
+
+
+@asynchronous
 async def test_two_at_once_are_refused(tmp_path):
     async with journey(tmp_path) as j:
         j.greenlight.faults.set("Download", Fault(hang=True))

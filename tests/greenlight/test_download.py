@@ -10,8 +10,10 @@ import time
 import pytest
 from helpers.ca import Authority
 from helpers.file_host import Reply, file_host, whole
+from hypothesis import example, given
+from hypothesis import strategies as st
 
-from signerd.errors import ConfigError, ProtocolViolation, Unavailable
+from signerd.errors import ConfigError, ProtocolViolation, SignerdError, Unavailable
 from signerd.greenlight import download
 
 CONTENT = bytes(range(256)) * 1000
@@ -21,6 +23,11 @@ URL = "https://localhost/backup"
 @pytest.fixture(scope="module")
 def authority():
     return Authority()
+
+
+@pytest.fixture(scope="module")
+def context(authority):
+    return download.tls_context(authority.ca)
 
 
 @pytest.fixture
@@ -83,6 +90,10 @@ def test_sends_the_query_to_the_host_and_shows_it_to_nobody(served):
         "https://localhost:99999/backup",
         "https://localhost:x/backup",
         "https://[::1/backup",
+        "https://a..b/",
+        "https://.localhost/",
+        "https://../",
+        f"https://{'a' * 64}.example/",
         "https://localhost/back up",
         "https://localhost/backup\r\nX: y",
         "https://localhost/bäckup",
@@ -94,6 +105,35 @@ def test_refuses_an_address_that_is_not_plainly_https(url):
 
     with pytest.raises(ProtocolViolation, match="the scheduler gave the address"):
         download.parse(url, source="the scheduler")
+
+
+@given(
+    scheme=st.sampled_from(["https://", "HTTPS://", "https:", ""]),
+    host=st.text(st.sampled_from("a.-_[]:%@1xn\u00e9\u3002#?/\\ ") | st.characters(), max_size=80),
+    rest=st.text(st.sampled_from("/:?#%.;&=[]@ ") | st.characters(max_codepoint=300), max_size=20),
+)
+@example("https://", "a..b", "/")
+@example("https://", "a" * 300, "/")
+@example("https://", "[fe80::1%25lo]", ":443/")
+@example("https://", "[v1.a]", "/")
+@example("https://", "xn--", "/")
+def test_no_address_ends_in_anything_but_our_own_errors(context, scheme, host, rest):
+    """All the way to where names are looked up, which finds none: the machine stays off the network."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket, "getaddrinfo", _find_nothing)
+        with pytest.raises(SignerdError):
+            _try(scheme + host + rest, context)
+
+
+def _try(url, context):
+    link = download.parse(url, source="the scheduler")
+    with download.get(link, context, lambda _resource: {}, seconds=1):
+        pytest.fail("connected to nowhere")
+
+
+def _find_nothing(host, *_arguments, **_more):
+    host.encode("idna")
+    raise socket.gaierror(socket.EAI_NONAME, "no such name")
 
 
 def test_refuses_a_certificate_that_leads_to_another_root(served):
@@ -160,7 +200,8 @@ def test_follows_a_redirect_to_another_https_host_and_verifies_that_one(authorit
 
 
 @pytest.mark.parametrize(
-    "place", ["http://localhost/backup", "file:///etc/passwd", "https://u:p@localhost/", "https://["]
+    "place",
+    ["http://localhost/backup", "file:///etc/passwd", "https://u:p@localhost/", "https://[", "https://a..b/"],
 )
 def test_refuses_a_redirect_to_anything_but_https(served, place):
     served.answer = lambda _request: redirect(place)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
+import threading
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from helpers import exports
 
-from signerd.errors import StateLost
+from signerd.errors import InputMissing, StateLost
 from signerd.store import export_record
 from signerd.store.export_record import ExportRecord, TakenHome
 from signerd.units import NodeId, UnixTime
@@ -34,6 +36,33 @@ def test_forgets(tmp_path):
     export_record.remove(tmp_path)
     export_record.remove(tmp_path)
     assert export_record.read(tmp_path, NODE) is None
+
+
+def test_a_record_that_comes_and_goes_is_there_or_not(tmp_path):
+    """As while the host is asked: the daemon must not end for it."""
+    path, kept, done = tmp_path / export_record.NAME, tmp_path / "kept", threading.Event()
+    export_record.write(tmp_path, ASKED)
+    path.rename(kept)
+
+    def come_and_go():
+        while not done.is_set():
+            os.link(kept, path)
+            export_record.remove(tmp_path)
+
+    other = threading.Thread(target=come_and_go)
+    other.start()
+    try:
+        found = {export_record.read(tmp_path, NODE) for _ in range(5000)}
+    finally:
+        done.set()
+        other.join()
+    assert found <= {None, ASKED}
+
+
+def test_a_link_to_nothing_is_not_taken_for_none(tmp_path):
+    (tmp_path / export_record.NAME).symlink_to(tmp_path / "gone")
+    with pytest.raises(InputMissing):
+        export_record.read(tmp_path, NODE)
 
 
 def test_is_of_one_node(tmp_path):
