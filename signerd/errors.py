@@ -14,6 +14,7 @@ SignerdError
 ├── Refused              we understood, and we will not (carries a rule)       exit 77
 ├── OutputError          a file could not be written; nothing was lost         exit 73 or 74
 ├── StateError           the store cannot be used now                          exit 74
+│   ├── StateDamaged     no disk explains it: its bytes are wrong              exit 74
 │   └── StateLost        it is gone, an older copy or another node's           exit 65
 ├── AlreadyRunning       another signerd owns this data directory or address   exit 75
 ├── MemoryShort          make room, then try again                             exit 75
@@ -133,6 +134,10 @@ class OutputError(SignerdError):
 
 class StateError(SignerdError):
     exit_code = ExitCode.IO
+
+
+class StateDamaged(StateError):
+    """Neither room nor a better disk mends it."""
 
 
 class StateLost(StateError):

@@ -18,7 +18,7 @@ from signerd.daemon.node_path import NodePath
 from signerd.daemon.pulse import SLACK_SECONDS, Pulse
 from signerd.daemon.scheduler_link import SchedulerLink
 from signerd.daemon.signing_service import SigningService
-from signerd.errors import AccessDenied, Rejected, RemoteError, first_error
+from signerd.errors import AccessDenied, AlreadyExists, NotFound, Rejected, RemoteError, first_error
 from signerd.greenlight import translate
 from signerd.greenlight.known_entries import KnownEntries
 from signerd.greenlight.node import HsmRequests, NodeClient
@@ -33,6 +33,14 @@ _POLL_RAN_OUT = "DEADLINE_EXCEEDED"
 _NEARLY = 0.9
 _UNDER_WAY = 16
 """Answers that the node has not acknowledged yet."""
+
+
+@dataclass(slots=True)
+class _UnderWay:
+    """The answers of one session: room for more, and whether the node refused the last that it spoke of."""
+
+    room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_UNDER_WAY))
+    refused: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,7 +158,7 @@ class NodeAttachment:
 
     async def _serve(self, node: NodeClient, requests: HsmRequests, answers: asyncio.TaskGroup) -> None:
         """Decide one request after the other; what was decided travels while the next one is decided."""
-        room = asyncio.Semaphore(_UNDER_WAY)
+        under_way = _UnderWay()
         async for message in requests:
             if isinstance(message, Undecodable):
                 self.bus.emit(events.Garbage(source="node", size=len(message.raw)))
@@ -164,30 +172,37 @@ class NodeAttachment:
                 self.known.remember(message.signer_state)
             elapsed = (self.clock.monotonic() - started) * 1000
             # A node that sends and does not take its answers is not read any further.
-            await room.acquire()
-            answers.create_task(self._respond(node, request, outcome, room))
+            await under_way.room.acquire()
+            answers.create_task(self._respond(node, request, outcome, under_way))
             # Two turns of the loop, and the answer is on the wire: the log is written behind it.
             await asyncio.sleep(0)
             await asyncio.sleep(0)
             self._tell(request, outcome, record, round(elapsed, 2))
 
     async def _respond(
-        self, node: NodeClient, request: SigningRequest, outcome: Signed | Refusal, room: asyncio.Semaphore
+        self, node: NodeClient, request: SigningRequest, outcome: Signed | Refusal, under_way: _UnderWay
     ) -> None:
         try:
             with self.pulse.at_work("an answer to the node", self.answer_seconds() + SLACK_SECONDS):
                 await node.respond(translate.hsm_response(request.id, outcome))
-        except Rejected as error:
+        except (AlreadyExists, NotFound) as error:
             # Another signer may have been quicker; the stream is none the worse for it.
             self._tell(request, Refusal("answer-not-taken", error.message), None, 0.0)
+        except Rejected as error:
+            # A late answer is no reason: a node takes those without a word.
+            under_way.refused = True
+            self._tell(request, Refusal("answer-refused", error.message), None, 0.0)
+        else:
+            if under_way.refused:
+                under_way.refused = False
+                self.bus.emit(events.AnswersTaken(request_id=request.id, message=_name(request)))
         finally:
-            room.release()
+            under_way.room.release()
 
     def _tell(
         self, request: SigningRequest, outcome: Signed | Refusal, record: Record | None, milliseconds: float
     ) -> None:
-        name = names.name_of(int.from_bytes(request.raw[:2], "big"))
-        told = _told(record)
+        name, told = _name(request), _told(record)
         if isinstance(outcome, Refusal):
             self.bus.emit(
                 events.RequestRefused(
@@ -203,6 +218,10 @@ class NodeAttachment:
             self.bus.emit(
                 events.RequestAnswered(request_id=request.id, message=name, ms=milliseconds, **told)
             )
+
+
+def _name(request: SigningRequest) -> str:
+    return names.name_of(int.from_bytes(request.raw[:2], "big"))
 
 
 def _told(record: Record | None) -> dict[str, Any]:

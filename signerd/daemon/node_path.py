@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 
 from signerd.daemon.races import first_of
 from signerd.daemon.reach import Reach
-from signerd.daemon.scheduler_link import SchedulerLink
+from signerd.daemon.scheduler_link import STOOD_SECONDS, SchedulerLink
 from signerd.errors import RemoteError, SignerdError, Unavailable
 from signerd.greenlight.node import NodeClient
 
@@ -26,16 +26,20 @@ class NodePath:
         self._reach: Reach | None = None
         self._client: NodeClient | None = None
         self._renewed = asyncio.Event()
+        self._stood = False
 
     @contextlib.asynccontextmanager
     async def used_by(self, client: NodeClient) -> AsyncIterator[None]:
         """While this client is in use, `renew` ends it."""
         self._client = client
         self._renewed.clear()
+        now = asyncio.get_running_loop().time
+        since = now()
         try:
             yield
         finally:
             self._client = None
+            self._stood = now() - since >= STOOD_SECONDS
 
     async def renew(self) -> None:
         """Begin a new stream now. The node tells on it again what is not answered yet."""
@@ -51,7 +55,10 @@ class NodePath:
         evidence = [self._link.returned(returns), self._renewed.wait()]
         reach = self._reach_of(uri)
         if reach is not None and isinstance(problem, Unavailable) and problem.code in _NO_CONNECTION:
+            if self._stood:
+                reach.note_break()
             evidence.append(reach.back())
+        self._stood = False
         came = await first_of(*evidence, seconds=seconds)
         # It counts once: the next attempt may fail as the last one did.
         self._renewed.clear()

@@ -51,13 +51,17 @@ class PathWatch:
             # Also while all is well: a network that loses everything, with no change on this machine, ends no
             # connection. A new wait probes soon, an old one rarely.
             other = self.link.recovered() if self.link.is_missing else self.link.missing()
-            await first_of(self.reach.back(), other)
+            await first_of(self.reach.back(), other, self._note_break())
             if self.reach.returns == returns:
                 continue
             if self.reach.was_silent:
                 await self.renew()
             else:
                 await self.link.come_back(works=self.link.client.connected)
+
+    async def _note_break(self) -> None:
+        await self.link.broken()
+        self.reach.note_break()
 
     async def _watch_surroundings(self) -> None:
         await self.probe.locate()

@@ -1,5 +1,8 @@
 """Wait for an endpoint to come back: first out of reach, then within it. Nothing else is evidence.
 
+Out of reach is what a probe finds so, and what broke after it had stood: an outage may be shorter than the
+distance between two probes.
+
 A server that accepts connections and fails every call is in reach all the time, and gets its pauses. Probes
 keep their distance from each other, and have no common beat among signers.
 """
@@ -50,6 +53,13 @@ class Reach:
                 self._away.clear()
                 return
             pause = self._still(_among(AWAY_SECONDS if self._away else THERE_SECONDS))
+
+    def note_break(self) -> None:
+        """A connection that had stood for a while was broken: who listened there was away, and may be still.
+
+        Once for each that stood: a server that accepts connections and ends them gets its pauses.
+        """
+        self._away.add(Found.REFUSED)
 
     def _still(self, seconds: float) -> float:
         """What is left of so many seconds since the last probe began."""

@@ -9,6 +9,9 @@ from collections.abc import Callable
 from signerd.errors import RemoteError, Unavailable
 from signerd.greenlight.scheduler import SchedulerClient
 
+STOOD_SECONDS = 10.0
+"""A connection that stood so long and is lost shows an outage; one that is always cut at once shows none."""
+
 _CONNECTION_LOST = "UNAVAILABLE"
 
 
@@ -22,6 +25,7 @@ class SchedulerLink:
         self._upgraded = asyncio.Event()
         self._recovered = asyncio.Event()
         self._missing = asyncio.Event()
+        self._broken = asyncio.Event()
         # Who pauses, and whether that ends when the scheduler is heard of.
         self._pausing: dict[asyncio.Future[None], bool] = {}
         self._returns = 0
@@ -61,9 +65,16 @@ class SchedulerLink:
         """Notice a lost connection even while no call is on it; until cancelled."""
         while True:
             client = self.client
-            await client.lost()
+            stood = await client.lost()
             if client is self._client:
+                if stood >= STOOD_SECONDS:
+                    self._broken.set()
                 self._lost()
+
+    async def broken(self) -> None:
+        """Wait until a connection breaks that had stood for a while; each tells of it once."""
+        await self._broken.wait()
+        self._broken.clear()
 
     async def upgrade_due(self) -> None:
         """Wait until MaybeUpgrade has to be sent; it counts as not due from then on."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Self
@@ -63,17 +64,20 @@ class SchedulerClient(PairingCalls):
         """Whether the connection stands, as far as anybody knows."""
         return self._channel is not None and self._channel.get_state() is grpc.ChannelConnectivity.READY
 
-    async def lost(self) -> None:
-        """Wait until a connection that stood is lost, or this client is closed."""
-        channel, stood = self._channel, False
+    async def lost(self) -> float:
+        """Wait until a connection that stood is lost, or this client is closed: how many seconds it stood."""
+        now = asyncio.get_running_loop().time
+        channel: grpc.aio.Channel | None = self._channel
+        since: float | None = None
         while channel is not None and self._channel is channel:
             state = channel.get_state()
-            if state is grpc.ChannelConnectivity.SHUTDOWN or (
-                stood and state is not grpc.ChannelConnectivity.READY
-            ):
-                return
-            stood = stood or state is grpc.ChannelConnectivity.READY
+            is_ready = state is grpc.ChannelConnectivity.READY
+            if state is grpc.ChannelConnectivity.SHUTDOWN or (since is not None and not is_ready):
+                break
+            if is_ready and since is None:
+                since = now()
             await channel.wait_for_state_change(state)
+        return 0.0 if since is None else now() - since
 
     # Identity
 

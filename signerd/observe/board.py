@@ -16,7 +16,13 @@ LinkState = Literal["not-yet", "connected", "lost"]
 NodeState = Literal["not-yet", "not-scheduled", "attached", "detached"]
 
 ANOTHER_WAS_QUICKER = "answer-not-taken"
-"""The one rule that is not our refusal: the node had its answer from another signer."""
+"""Not our refusal: the node had its answer from another signer."""
+ANSWER_REFUSED = "answer-refused"
+"""Not our refusal either, but no service: the node does not take what we answer."""
+STORE_FAILING = "store-failing"
+"""Says nothing of requests: the store has a state of its own, which ends by itself."""
+
+_NOT_OURS = {ANOTHER_WAS_QUICKER, ANSWER_REFUSED, STORE_FAILING}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +44,10 @@ class Tally:
     answered: int = 0
     refused_by_rule: Mapping[str, int] = field(default_factory=dict)
     refused_in_a_row: int = 0
+    answers_refused_in_a_row: int = 0
+    """By the node."""
     last_answer: float | None = None
+    """An answer is told while it travels: as long as the node refuses them, it is none."""
     last_answer_to: str | None = None
     last_refusal: float | None = None
     last_refusal_rule: str | None = None
@@ -100,7 +109,8 @@ def _store_failing(board: Board, event: events.StoreFailing, _now: float) -> Boa
 
 
 def _store_well(board: Board, _event: Event, _now: float) -> Board:
-    return replace(board, store_failing=None)
+    # The node is asked anew, and may have nothing to ask.
+    return replace(board, store_failing=None, tally=_nothing_in_a_row(board.tally))
 
 
 def _certificate(board: Board, event: events.CertificateInUse, _now: float) -> Board:
@@ -142,7 +152,13 @@ def _not_scheduled(board: Board, _event: Event, now: float) -> Board:
 
 def _attached(board: Board, event: events.NodeAttached, now: float) -> Board:
     node = replace(_now_in(board.node, "attached", now), uri=event.uri, since=now)
-    return replace(board, node=node, scheduler=replace(board.scheduler, next_retry=None))
+    return replace(
+        board,
+        node=node,
+        scheduler=replace(board.scheduler, next_retry=None),
+        # What was refused is asked again on a new stream, if it is still wanted.
+        tally=_nothing_in_a_row(board.tally),
+    )
 
 
 def _detached(board: Board, event: events.NodeDetached, now: float) -> Board:
@@ -150,13 +166,14 @@ def _detached(board: Board, event: events.NodeDetached, now: float) -> Board:
 
 
 def _answered(board: Board, event: events.RequestAnswered, now: float) -> Board:
-    tally = replace(
-        board.tally,
-        answered=board.tally.answered + 1,
-        refused_in_a_row=0,
-        last_answer=now,
-        last_answer_to=event.message,
-    )
+    tally = replace(board.tally, answered=board.tally.answered + 1, refused_in_a_row=0)
+    if not tally.answers_refused_in_a_row:
+        tally = replace(tally, last_answer=now, last_answer_to=event.message)
+    return replace(board, tally=tally)
+
+
+def _taken(board: Board, event: events.AnswersTaken, now: float) -> Board:
+    tally = replace(board.tally, answers_refused_in_a_row=0, last_answer=now, last_answer_to=event.message)
     return replace(board, tally=tally)
 
 
@@ -167,11 +184,16 @@ def _refused(board: Board, event: events.RequestRefused, now: float) -> Board:
     tally = replace(
         old,
         refused_by_rule=counts,
-        refused_in_a_row=old.refused_in_a_row + (event.rule != ANOTHER_WAS_QUICKER),
+        refused_in_a_row=old.refused_in_a_row + (event.rule not in _NOT_OURS),
+        answers_refused_in_a_row=old.answers_refused_in_a_row + (event.rule == ANSWER_REFUSED),
         last_refusal=now,
         last_refusal_rule=event.rule,
     )
     return replace(board, tally=tally)
+
+
+def _nothing_in_a_row(tally: Tally) -> Tally:
+    return replace(tally, refused_in_a_row=0, answers_refused_in_a_row=0)
 
 
 def _pairing_approved(board: Board, _event: Event, _now: float) -> Board:
@@ -220,6 +242,7 @@ _STEPS: Mapping[type[Event], Callable[[Board, Any, float], Board]] = {
     events.NodeAttached: _attached,
     events.NodeDetached: _detached,
     events.RequestAnswered: _answered,
+    events.AnswersTaken: _taken,
     events.RequestRefused: _refused,
     events.PairingApproved: _pairing_approved,
     events.PairingRefused: _pairing_refused,

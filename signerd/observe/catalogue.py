@@ -49,6 +49,7 @@ CATALOGUE: Mapping[type[Event], Entry] = {
     events.NodeAttached: Entry(""),
     events.NodeDetached: Entry("nothing: hosted nodes come and go", same=("reason",)),
     events.RequestAnswered: Entry(""),
+    events.AnswersTaken: Entry(""),
     events.RequestRefused: Entry(
         "`signerd explain` with the number at `audit`",
         same=("message", "rule"),

@@ -258,6 +258,15 @@ class RequestRefused(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AnswersTaken(Event):
+    """The node took an answer again, after it had refused some (`answer-refused`)."""
+
+    NAME = "answers-taken"
+    request_id: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Garbage(Event):
     """A stream brought bytes that are no protobuf; there is no request id to answer."""
 

@@ -36,7 +36,8 @@ class HttpServer:
         self._listener = listener
         self._pages = pages
         self._limits = limits or Limits()
-        self._clients: set[asyncio.Task[None]] = set()
+        # The oldest first, with what is told to whom is given up: nothing any more, once it has asked.
+        self._clients: dict[asyncio.Task[None], asyncio.StreamWriter | None] = {}
         self._server: asyncio.Server | None = None
 
     async def __aenter__(self) -> Self:
@@ -55,24 +56,36 @@ class HttpServer:
         task = asyncio.current_task()
         assert task is not None
         if len(self._clients) >= self._limits.connections:
-            writer.write(Response(503, b"too many connections\n").encode())
-            writer.close()  # what was written still goes out, if it is taken at all
-            return
-        self._clients.add(task)
+            self._give_up_one()
+        self._clients[task] = writer
         try:
             await self._serve(reader, writer)
         except (OSError, TimeoutError):
             pass  # it went away, or did not read
         except asyncio.CancelledError:
-            pass  # the server closes
+            pass  # the server closes, or somebody else wants to ask
         finally:
-            self._clients.discard(task)
+            del self._clients[task]
             writer.transport.abort()  # after an answer that was taken, there is nothing left to lose
 
+    def _give_up_one(self) -> None:
+        """The oldest that has not asked, or else the oldest: who is idle may not keep others from asking."""
+        staying = [task for task in self._clients if not task.cancelling()]
+        if not staying:
+            return
+        oldest = next((task for task in staying if self._clients[task]), staying[0])
+        if (writer := self._clients[oldest]) is not None:
+            writer.write(Response(503, b"too many connections\n").encode())
+        oldest.cancel()
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
         try:
             async with asyncio.timeout(self._limits.head_seconds):
-                request = http_message.parse(await reader.readuntil(b"\r\n\r\n"))
+                head = await reader.readuntil(b"\r\n\r\n")
+            self._clients[task] = None
+            request = http_message.parse(head)
         except asyncio.IncompleteReadError:
             return
         except asyncio.LimitOverrunError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from signerd.observe import events
+from signerd.observe import board, events
 from signerd.observe.event import Event
 from signerd.observe.exposition import Family, Histogram, Labels, Samples
 from signerd.observe.probes import Verdict
@@ -115,6 +115,8 @@ class Metrics:
     _values: dict[Family, dict[Labels, float]] = field(default_factory=lambda: {f: {} for f in _COUNTED})
     _seconds: dict[Labels, float | Histogram] = field(default_factory=dict)
     _opened: set[str] = field(default_factory=set)
+    _untaken: bool = False
+    """The node refuses answers. Ours are told while they travel: one that is refused is no signature."""
 
     def __post_init__(self) -> None:
         # Those that alerts are made of are there from the start: a rate needs a zero to begin at.
@@ -130,10 +132,13 @@ class Metrics:
         match event:
             case events.RequestAnswered():
                 self._answered(type_of(event.message), event.ms / 1000, now)
-            case events.RequestRefused(rule="answer-not-taken"):
-                # Not our refusal: another signer of the node was quicker.
+            case events.RequestRefused(rule=board.ANOTHER_WAS_QUICKER):
                 self._request(type_of(event.message), "not-taken", "", now)
+            case events.AnswersTaken():
+                self._untaken = False
+                self._signed(type_of(event.message), now)
             case events.RequestRefused():
+                self._untaken |= event.rule == board.ANSWER_REFUSED
                 self._request(type_of(event.message), "refused", event.rule, now)
             case events.PairingApproved():
                 self._add(PAIRING, "approved", "")
@@ -152,6 +157,7 @@ class Metrics:
             case events.SchedulerStreamEnded():
                 self._set(STREAM_UP, 0, SCHEDULER)
             case events.NodeAttached():
+                self._untaken = False
                 self._up(NODE)
             case events.NodeDetached():
                 self._set(STREAM_UP, 0, NODE)
@@ -173,12 +179,16 @@ class Metrics:
 
     def _answered(self, message: str, seconds: float, now: float) -> None:
         self._request(message, "answered", "", now)
-        if is_signature(message):
-            self._set(LAST_SIGNATURE, now)
+        if not self._untaken:
+            self._signed(message, now)
         histogram = self._seconds.get((message,))
         if not isinstance(histogram, Histogram):
             histogram = self._seconds[message,] = Histogram(BUCKETS)
         histogram.add(seconds)
+
+    def _signed(self, message: str, now: float) -> None:
+        if is_signature(message):
+            self._set(LAST_SIGNATURE, now)
 
     def _up(self, stream: str) -> None:
         if stream in self._opened:

@@ -90,6 +90,10 @@ def _attached(tally: Tally) -> Health:
             Readiness.REFUSING,
             f"{tally.refused_in_a_row} requests in a row were refused, the last by {tally.last_refusal_rule}",
         )
+    if tally.answers_refused_in_a_row >= REFUSING_AFTER:
+        return Health(
+            Readiness.REFUSING, f"the node refused the last {tally.answers_refused_in_a_row} answers"
+        )
     return Health(Readiness.READY, "attached to the node, and answering")
 
 

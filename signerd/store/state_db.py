@@ -16,8 +16,8 @@ from signerd.core.state.book import Changes, ChannelId
 from signerd.core.state.channel import ChannelState
 from signerd.core.state.node import ApprovedPayment, NodeState
 from signerd.core.tx.transaction import Outpoint
-from signerd.errors import StateError
-from signerd.store import audit_table, schema
+from signerd.errors import StateDamaged, StateError
+from signerd.store import audit_table, rehearsal, schema
 from signerd.store.mark import Mark
 from signerd.units import UnixTime
 
@@ -25,6 +25,11 @@ PRUNE_SECONDS = 60
 """How often expired approvals are forgotten, at most."""
 CACHED_CHANNELS = 256
 """Channels that are kept decoded; the others are a look-up away."""
+
+_DAMAGED = (
+    "the file is damaged, and room on the disk does not mend it: keep signerd.db and what lies beside it; "
+    "docs/operations.md goes on from there, under A damaged store"
+)
 
 
 class StateDb:
@@ -199,6 +204,13 @@ class StateDb:
                 self._keep(channel_id, channel)
         self._node = changes.node or self._node
 
+    def rehearse(self, *, thorough: bool) -> None:
+        """Write to every table and take it back; `thorough` looks at what is there too. Raises StateError."""
+        try:
+            rehearsal.rehearse(self._connection, thorough=thorough)
+        except sqlite3.Error as error:
+            raise self._failed(error) from error
+
     def forget_payments(self, before: UnixTime) -> None:
         """Drop the approvals that expired before then."""
         try:
@@ -309,8 +321,12 @@ class StateDb:
         return row
 
     def _failed(self, error: sqlite3.Error | OSError) -> StateError:
+        failed = f"the store {self._path} failed: {error}"
+        # What cannot be done here and now (no room, no access, an error of the disk) is an OperationalError.
+        if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
+            return StateDamaged(failed, hint=_DAMAGED)
         return StateError(
-            f"the store {self._path} failed: {error}",
+            failed,
             hint="signerd signs nothing without its store; check the disk (space, health, permissions)",
         )
 

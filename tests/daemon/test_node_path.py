@@ -8,6 +8,7 @@ import time
 import pytest
 from helpers.greenlight import asynchronous
 
+from signerd.daemon import node_path as node_paths
 from signerd.daemon import reach as reaches
 from signerd.daemon.clock import SystemClock
 from signerd.daemon.node_path import NodePath
@@ -112,3 +113,16 @@ async def test_an_address_that_is_none_is_not_probed():
         raise ProtocolViolation("no address")
 
     assert not await pause(NodePath(link_of(), refuse), 0.05)
+
+
+@pytest.mark.parametrize(("stood", "comes"), [(0.0, True), (3600.0, False)], ids=["for a while", "briefly"])
+@asynchronous
+async def test_a_stream_that_stood_and_broke_ends_one_pause_though_no_probe_saw_it(monkeypatch, stood, comes):
+    monkeypatch.setattr(node_paths, "STOOD_SECONDS", stood)
+    node = Node()
+    node.there = True
+    path = node.path(link_of())
+    async with path.used_by(node):  # type: ignore[arg-type]
+        pass
+    assert await pause(path, 0.3) is comes
+    assert not await pause(path, 0.1)

@@ -16,6 +16,7 @@ from helpers.proxy import Proxy, proxied
 from helpers.world import NODE_ID, world
 
 from signerd.daemon import reach as reaches
+from signerd.daemon import scheduler_link
 from signerd.daemon.clock import SystemClock
 from signerd.daemon.path_watch import PathWatch
 from signerd.daemon.reach import Reach
@@ -168,3 +169,52 @@ async def test_a_scheduler_that_was_restarted_costs_the_node_nothing(tmp_path):
         c.network = [Found.REFUSED, Found.REFUSED]
         await c.link.returned(returns)
         assert not c.renewed.is_set()
+
+
+@asynccontextmanager
+async def watched(link: SchedulerLink) -> AsyncIterator[None]:
+    """As the supervisor has it: a lost connection is noticed even while no call is on it."""
+    watch = asyncio.create_task(link.watch())
+    try:
+        yield
+    finally:
+        watch.cancel()
+        await asyncio.gather(watch, return_exceptions=True)
+
+
+async def loses_its_connection_unseen(c: Case, *, after: float) -> None:
+    """An outage so short that each probe finds somebody there."""
+    await c.call()
+    await asyncio.sleep(after)  # time is what is measured
+    await c.proxy.cut()
+    await c.proxy.forward()
+
+
+@pytest.mark.usefixtures("_hasty")
+@asynchronous
+async def test_a_connection_that_stood_and_broke_ends_the_pauses_once_though_no_probe_saw_it(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(scheduler_link, "STOOD_SECONDS", 0.2)
+    async with case(tmp_path) as c, watched(c.link):
+        returns = c.link.returns
+        pause = asyncio.create_task(c.link.pause(3600))
+        await loses_its_connection_unseen(c, after=0.3)
+        assert await asyncio.wait_for(pause, 5)
+        await c.call()
+        assert not await c.link.pause(0.6)
+        assert c.link.returns == returns + 1
+        assert not c.renewed.is_set()
+
+
+@pytest.mark.usefixtures("_hasty")
+@asynchronous
+async def test_a_scheduler_that_ends_each_connection_soon_gets_its_pauses(tmp_path):
+    async with case(tmp_path) as c, watched(c.link):
+        returns = c.link.returns
+        for _ in range(3):
+            await loses_its_connection_unseen(c, after=0.0)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.4):
+                    await c.link.returned(returns)
+        assert c.link.returns == returns

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import resource
 import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -20,7 +22,7 @@ from signerd.core.state.book import ChannelId
 from signerd.core.wire import codec
 from signerd.core.wire.channel import NewChannel
 from signerd.core.wire.session import Ping
-from signerd.daemon import pairing_inbox
+from signerd.daemon import pairing_inbox, store_health
 from signerd.daemon.guarded import GuardedDesk, GuardedService
 from signerd.daemon.pairing_desk import Answered
 from signerd.daemon.pairing_inbox import PairingInbox
@@ -197,3 +199,141 @@ async def test_what_runs_out_while_the_store_fails_is_closed_once_it_works(case,
             await asyncio.sleep(0.001)
     assert case.store.approvals().keys() == {item.digest}
     loop.cancel()
+
+
+# What no disk explains
+
+
+def other(path: Path, *statements: str) -> None:
+    """What somebody else does to the file; the daemon's connection sees it with its next transaction."""
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        for statement in statements:
+            connection.execute(statement)
+
+
+def forbid(path: Path, table: str) -> None:
+    other(
+        path,
+        f"CREATE TRIGGER forbid BEFORE INSERT ON {table} BEGIN SELECT raise(ABORT, 'not here'); END",
+    )
+
+
+def damage(path: Path, table: str) -> bytes:
+    """Fill a table's root page with nonsense; returns the page as it was."""
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        (size,) = connection.execute("PRAGMA page_size").fetchone()
+        (page,) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = ?", (table,)).fetchone()
+    with path.open("r+b") as file:
+        file.seek((page - 1) * size)
+        before = file.read(size)
+        file.seek((page - 1) * size)
+        file.write(b"\xee" * size)
+    touch(path)
+    return before
+
+
+def mend(path: Path, table: str, page: bytes) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        (number,) = connection.execute(
+            "SELECT rootpage FROM sqlite_schema WHERE name = ?", (table,)
+        ).fetchone()
+    with path.open("r+b") as file:
+        file.seek((number - 1) * len(page))
+        file.write(page)
+    touch(path)
+
+
+def touch(path: Path) -> None:
+    """So that no page counts as known any more."""
+    other(path, "UPDATE lineage SET uses = uses")
+
+
+def failures(case: Case) -> list[events.StoreFailing]:
+    return [event for event in case.told if isinstance(event, events.StoreFailing)]
+
+
+def test_a_table_that_takes_no_row_is_not_well_though_another_one_is(case, path):
+    forbid(path, "audit")
+    assert isinstance(case.service.answer(new_channel(1)), Refusal)
+    for _ in range(3):
+        case.health.look()
+        assert "not here" in (case.health.reason or "")
+    assert [type(event) for event in case.told] == [events.StoreFailing]
+    other(path, "DROP TRIGGER forbid")
+    case.health.look()
+    assert case.health.reason is None
+    assert isinstance(case.service.answer(new_channel(1)), Signed)
+
+
+@pytest.mark.parametrize("table", ["audit", "channel"])
+def test_a_damaged_page_is_told_once_with_its_remedy_and_tried_until_it_is_mended(case, path, table):
+    assert isinstance(case.service.answer(new_channel(1)), Signed)
+    page = damage(path, table)
+    assert isinstance(case.service.answer(new_channel(2)), Refusal)
+    for _ in range(3):
+        case.health.look()
+    assert "malformed" in (case.health.reason or "")
+    (failing,) = failures(case)
+    assert "damaged" in failing.hint
+    assert case.told == [failing]
+    mend(path, table, page)
+    case.health.look()
+    assert case.health.reason is None
+    assert isinstance(case.service.answer(new_channel(2)), Signed)
+    assert case.store.channel_count == 2
+
+
+def test_damage_that_comes_to_light_behind_a_full_disk_has_its_remedy_told_too(case, path):
+    assert isinstance(case.service.answer(new_channel(1)), Signed)
+    with no_writes():
+        case.service.answer(new_channel(2))
+    damage(path, "audit")
+    case.health.look()
+    case.health.look()
+    full, damaged = failures(case)
+    assert "free some space" in full.hint
+    assert "damaged" in damaged.hint
+
+
+def test_what_is_rehearsed_leaves_nothing_behind(case, path):
+    assert isinstance(case.service.answer(new_channel(1)), Signed)
+    tables = [name for (name,) in case.store.rows("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+    before = {name: case.store.rows(f"SELECT * FROM {name}") for name in tables}
+    case.store.rehearse(thorough=True)
+    assert {name: case.store.rows(f"SELECT * FROM {name}") for name in tables} == before
+
+
+def test_every_table_is_rehearsed(case, path):
+    tables = case.store.rows(
+        "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%'"
+    )
+    for (name,) in tables:
+        forbid(path, name)
+        with pytest.raises(StateError, match="not here"):
+            case.store.rehearse(thorough=False)
+        other(path, "DROP TRIGGER forbid")
+    case.store.rehearse(thorough=False)
+
+
+@asynchronous
+async def test_what_fails_again_at_once_after_each_recovery_is_tried_ever_more_rarely(case, monkeypatch):
+    monkeypatch.setattr(store_health, "MOST_SECONDS", 0.08)
+    recoveries: list[float] = []
+
+    async def fails_again() -> None:
+        recoveries.append(asyncio.get_running_loop().time())
+        with case.health.noting():
+            raise StateError("as before")
+
+    with case.health.noting():
+        raise StateError("for the first time")
+    watch = asyncio.create_task(case.health.run(fails_again, 0.01))
+    while len(recoveries) < 6:
+        await asyncio.sleep(0.005)
+    watch.cancel()
+    pauses = [after - before for before, after in itertools.pairwise(recoveries)]
+    assert pauses[0] >= 0.02
+    assert min(pauses[2:]) >= 0.08
+    assert max(pauses) < 10

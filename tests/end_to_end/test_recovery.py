@@ -10,8 +10,11 @@ from helpers.approvals import approval_by
 from helpers.greenlight import asynchronous
 from helpers.world import NODE_ID, world
 
+from signerd.core.wire import codec
+from signerd.core.wire.session import Ping
 from signerd.dev.faults import Fault
 
+PING = codec.encode(Ping(7, "hello"))
 QUICK = "[scheduler]\npoll_seconds = 0.4\ndeadline_seconds = 0.4\n[backoff]\nmax_seconds = 0.5\n"
 
 
@@ -58,6 +61,48 @@ async def test_a_connection_lost_without_a_call_on_it_is_noticed(tmp_path):
             await node.examine()
             await w.greenlight.restart()
             await daemon.said("upgraded", times=2)
+
+
+@pytest.mark.parametrize("status", ["UNIMPLEMENTED", "INVALID_ARGUMENT"])
+@asynchronous
+async def test_a_node_that_takes_no_answer_is_not_served_until_it_takes_one(tmp_path, status):
+    async with world(tmp_path) as w:
+        await w.make_node()
+        async with w.daemon() as daemon:
+            node = await w.greenlight.schedule(NODE_ID)
+            await daemon.said("node-attached")
+            w.greenlight.faults.set("RespondHsmRequest", Fault(status=status))
+            unheard = [asyncio.create_task(node.ask(PING)) for _ in range(12)]
+            while (health := await w.signerd("health", "--json")).json["state"] != "refusing":
+                assert not any(task.done() for task in unheard)
+            assert "answers" in health.json["reason"]
+            await daemon.said("request-refused", rule="answer-refused")
+            w.greenlight.faults.clear("RespondHsmRequest")
+            assert len(await node.examine()) == 9
+            await daemon.said("answers-taken")
+            assert (await w.signerd("health")).code == 0
+            for task in unheard:
+                task.cancel()
+            await asyncio.gather(*unheard, return_exceptions=True)
+
+
+@asynchronous
+async def test_a_signer_that_is_slower_than_another_one_serves_its_node_all_the_same(tmp_path):
+    async with world(tmp_path) as w:
+        await w.make_node()
+        async with w.daemon() as daemon:
+            node = await w.greenlight.schedule(NODE_ID)
+            await daemon.said("node-attached")
+            w.greenlight.faults.set("RespondHsmRequest", Fault(status="NOT_FOUND", times=12))
+            late = [asyncio.create_task(node.ask(PING)) for _ in range(12)]
+            await daemon.said("request-refused", rule="answer-not-taken")
+            assert len(await node.examine()) == 9
+            status = (await w.signerd("status", "--json")).json
+            assert status["requests"]["refused_by_rule"] == {"answer-not-taken": 12}
+            assert status["health"]["state"] == "ready"
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
 
 
 @pytest.mark.parametrize("method", ["GetNodeInfo", "MaybeUpgrade", "SignerRequestsStream"])

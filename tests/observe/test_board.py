@@ -95,6 +95,45 @@ def test_being_slower_than_another_signer_is_not_refusing():
     assert found.tally.refused == REFUSING_AFTER * 2
 
 
+def test_answers_that_the_node_refuses_are_refusing_until_it_takes_one():
+    untaken = [answered(), refused(board.ANSWER_REFUSED)]
+    nearly = later(READY, *untaken * (REFUSING_AFTER - 1))
+    assert state(nearly) is Readiness.READY
+    over = later(nearly, *untaken)
+    assert state(over) is Readiness.REFUSING
+    assert "answers" in health(over).reason
+    taken = events.AnswersTaken(request_id=1, message="ecdh_req (type 1)")
+    assert state(later(over, answered())) is Readiness.REFUSING
+    assert state(later(over, answered(), taken)) is Readiness.READY
+    assert state(later(over, ATTACHED)) is Readiness.READY
+
+
+def test_an_answer_that_the_node_refuses_is_not_the_last_one():
+    untaken = later(READY, answered(), refused(board.ANSWER_REFUSED), at=NOW)
+    assert later(untaken, answered(), at=NOW + 50).tally.last_answer == NOW
+    taken = events.AnswersTaken(request_id=2, message="sign_invoice (type 8)")
+    found = later(untaken, answered(), taken, at=NOW + 50).tally
+    assert (found.last_answer, found.last_answer_to) == (NOW + 51, "sign_invoice (type 8)")
+
+
+def test_a_store_that_fails_has_a_state_of_its_own_and_leaves_none_behind():
+    failing = events.StoreFailing(path="/p", reason="its file system is full", hint="h")
+    requests = [refused(board.STORE_FAILING)] * REFUSING_AFTER * 2
+    found = later(READY, failing, *requests)
+    assert state(found) is Readiness.STORE_FAILING
+    assert found.tally.refused == REFUSING_AFTER * 2
+    # Also where the last refusal comes behind the recovery.
+    assert state(later(found, events.StoreWell(path="/p"), *requests)) is Readiness.READY
+
+
+@pytest.mark.parametrize("end", [events.StoreWell(path="/p"), ATTACHED], ids=["store-well", "attached"])
+def test_a_node_that_is_asked_anew_is_not_refused_until_it_is(end):
+    over = later(READY, *[refused("some-rule")] * REFUSING_AFTER)
+    assert state(over) is Readiness.REFUSING
+    assert state(later(over, end)) is Readiness.READY
+    assert state(later(over, end, *[refused("some-rule")] * REFUSING_AFTER)) is Readiness.REFUSING
+
+
 # Readiness, from the bottom to the top
 
 

@@ -62,6 +62,18 @@ def test_an_answer_that_came_too_late_is_no_refusal():
     assert dict(reduced.families())[metrics.REQUESTS] == {("ecdh_req", "not-taken", ""): 1}
 
 
+def test_an_answer_that_the_node_refused_is_no_fresh_signature():
+    signature, other = "sign_invoice (type 8)", refused("sign_invoice (type 8)", "answer-refused")
+    reduced = after(answered(signature), other)
+    reduced.hear(answered(signature), NOW + 60)
+    assert value(reduced, metrics.LAST_SIGNATURE) == NOW
+    assert value(reduced, metrics.REQUESTS, "sign_invoice", "refused", "answer-refused") == 1
+    reduced.hear(events.AnswersTaken(request_id=1, message=signature), NOW + 61)
+    assert value(reduced, metrics.LAST_SIGNATURE) == NOW + 61
+    reduced.hear(answered(signature), NOW + 62)
+    assert value(reduced, metrics.LAST_SIGNATURE) == NOW + 62
+
+
 def test_durations_are_in_seconds():
     histogram = value(after(answered("ecdh_req (type 1)", ms=4.0)), metrics.SECONDS, "ecdh_req")
 

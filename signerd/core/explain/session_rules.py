@@ -22,8 +22,12 @@ RULES: dict[str, Explanation] = {
         NODE,
     ),
     "answer-not-taken": Explanation(
-        "the node did not want the answer; another signer may have been quicker",
+        "the node had its answer already; another signer may have been quicker",
         "nothing; if no other signer runs for this node, report it",
+    ),
+    "answer-refused": Explanation(
+        "the node refused the answer: it was signed, and did not arrive",
+        "look at the reason: if it goes on, update signerd, or ask the operator of the service",
     ),
     "store-failing": Explanation(
         "this signer's disk is full, or cannot be written: everything is refused until it can",
