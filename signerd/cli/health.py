@@ -38,7 +38,7 @@ def command(live: bool, ready: bool, timeout: float, json: bool, **common: Any) 
       21  detached: not attached to the node, though it may run
       22  node-not-scheduled: the node does not run
       23  refusing: the last 10 requests or more were all refused
-      24  store-failing: the store's disk is full or read-only
+      24  store-failing: the store cannot be written: its disk is full or read-only, or it is damaged
       25  sealed: no signer runs, and its secret waits for a passphrase
       26  stuck: it runs, and does not get on
       27  stopping: it was told to end

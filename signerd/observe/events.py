@@ -72,7 +72,7 @@ class ExportUnfinished(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreFailing(Event):
-    """The store's disk is full or read-only, or looks so: what has to be remembered is refused."""
+    """The store cannot be written: what has to be remembered is refused."""
 
     NAME = "store-failing"
     LEVEL = "error"
