@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from signerd.observe.board import Board, Tally
+if TYPE_CHECKING:  # `signerd health` needs the words alone, and is run every few seconds
+    from signerd.observe.board import Board, Tally
 
 REFUSING_AFTER = 10
 """So many refusals in a row, with no answer among them, and the node is not served, whatever else works."""

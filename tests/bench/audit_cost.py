@@ -115,7 +115,7 @@ def without_record(directory: Path) -> Iterator[Lane]:
 @contextmanager
 def with_record(directory: Path, sink: TextIO) -> Iterator[Lane]:
     """Through the signing service, with the line of the log."""
-    log = Log(form="json", level="info", stream=sink)
+    log = Log(form="json", level="info", descriptor=sink.fileno())
     clock = FakeClock(NOW)
     with StateDb(directory / "with.db") as store:
         recorder = Recorder(store, clock)
