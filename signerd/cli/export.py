@@ -17,7 +17,15 @@ import click
 
 from signerd.cli import node_secret, options, output, progress, session
 from signerd.cli.export_place import Place
-from signerd.errors import AccessDenied, BackupError, Interrupted, Refused, Rejected, Unavailable
+from signerd.errors import (
+    AccessDenied,
+    AlreadyExists,
+    BackupError,
+    Interrupted,
+    Refused,
+    Rejected,
+    Unavailable,
+)
 
 if TYPE_CHECKING:
     from signerd.cli.session import Device
@@ -31,10 +39,10 @@ EXPORT_SECONDS = 900.0
 """The host makes the backup before it answers; that may take minutes."""
 
 _OUTRIGHT = {
-    "NOT_FOUND", "UNAUTHENTICATED", "PERMISSION_DENIED", "UNIMPLEMENTED", "INVALID_ARGUMENT",
-    "FAILED_PRECONDITION", "OUT_OF_RANGE",
+    "NOT_FOUND", "UNAUTHENTICATED", "PERMISSION_DENIED", "UNIMPLEMENTED", "INVALID_ARGUMENT", "OUT_OF_RANGE"
 }  # fmt: skip
-"""What a host answers that has done nothing. Not ALREADY_EXISTS, which an export can be."""
+"""What a host answers that has done nothing. Not what a node draws that left already: that the export exists,
+or that the node is in no state for it."""
 
 _UNKNOWN = (
     "the host may have exported the node all the same, for this request or an earlier one: ask it. Until "
@@ -147,6 +155,8 @@ class _Journey:
             self.say = bar.say
             # On disk before the host is asked: if we die then, it is known that it may have been.
             self._keep(agreed)
+            if part.finished or part.kept.size:
+                self.unasked = False  # somebody had it exported, or where would this come from?
             if not part.finished:
                 self._download(part, bar)
             ours = part.ours
@@ -217,7 +227,7 @@ class _Journey:
         try:
             url = session.run(work())
         except (AccessDenied, Rejected) as error:
-            if first and error.code in _OUTRIGHT:
+            if first and error.code in _OUTRIGHT and not isinstance(error, AlreadyExists):
                 self._forget()
             elif fresh:
                 unknown = _UNKNOWN.format(name=export_record.NAME)

@@ -156,8 +156,9 @@ def _attached(board: Board, event: events.NodeAttached, now: float) -> Board:
         board,
         node=node,
         scheduler=replace(board.scheduler, next_retry=None),
-        # What was refused is asked again on a new stream, if it is still wanted.
-        tally=_nothing_in_a_row(board.tally),
+        # Whether this stream takes answers is open again. What was refused before counts: a node that ends
+        # its stream on each refusal is not served either.
+        tally=replace(board.tally, answers_refused_in_a_row=0),
     )
 
 

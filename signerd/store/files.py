@@ -183,7 +183,7 @@ class AtomicFile:
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
             self._fd = os.open(self._temporary, flags, 0o600, dir_fd=self._directory)
         if self._owner is None:
-            ownership.hand_over(self._fd, self._name, directory=self._directory)
+            ownership.hand_over(self._fd, None if self._exclusive else self._name, directory=self._directory)
         elif self._owner != (os.geteuid(), os.getegid()):
             os.fchown(self._fd, *self._owner)
         if self._mode != 0o600:

@@ -1,23 +1,31 @@
 """Whose a new file is: what root makes in the place of another user's file, or in their directory, is theirs.
 
 Commands of the owner are typed with sudo beside a daemon that is another user. What they left to root, mode
-0600, the daemon could not read. For everybody else nothing here does anything.
+0600, the daemon could not read. For everybody else nothing here does anything. Where others may make files
+too, whose a name is says nothing: only the directory's owner counts, and what is made in root's stays root's.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from pathlib import Path
 
 
-def hand_over(descriptor: int, name: str, *, directory: int) -> None:
-    """Give an open file, which is to be `name` in `directory`, to whom it belongs then."""
-    if os.geteuid() == 0:
-        try:
-            _give(descriptor, os.stat(name, dir_fd=directory, follow_symlinks=False))
-        except FileNotFoundError:
-            _give(descriptor, os.fstat(directory))
+def hand_over(descriptor: int, name: str | None, *, directory: int) -> None:
+    """Give an open file in `directory` to whom it belongs: the owner of the file `name` that it replaces, or
+    of the directory if it replaces none (None), or one of root's, which an earlier command may have left.
+    """
+    if os.geteuid() != 0:
+        return
+    where = os.fstat(directory)
+    like = where
+    if name is not None and not where.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        with contextlib.suppress(FileNotFoundError):
+            found = os.stat(name, dir_fd=directory, follow_symlinks=False)
+            like = found if found.st_uid != 0 else where
+    _give(descriptor, like)
 
 
 def make(path: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import secrets
 import sqlite3
 
+from signerd.store import schema
+
 _ROWS = (
     "INSERT INTO audit SELECT coalesce(max(number), 0) + 1, zeroblob(500), :b32 FROM audit",
     "INSERT OR REPLACE INTO audit_anchor VALUES (0, 1, :b32)",
@@ -24,7 +26,9 @@ _ROWS = (
 
 
 def rehearse(connection: sqlite3.Connection, *, thorough: bool) -> None:
-    """Raises sqlite3.Error. `thorough` reads the whole file too: a row that is written meets few pages."""
+    """Raises sqlite3.Error. `thorough` reads all tables too, but the record, which may be long: a row that is
+    written meets few pages.
+    """
     # Keys that nobody has, of as many bytes as their names say.
     keys = {f"b{size}": secrets.token_bytes(size) for size in (16, 32, 33, 36, 41, 65)}
     try:
@@ -33,6 +37,4 @@ def rehearse(connection: sqlite3.Connection, *, thorough: bool) -> None:
     finally:
         connection.rollback()
     if thorough:
-        (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-        if verdict != "ok":
-            raise sqlite3.DatabaseError(str(verdict))
+        schema.require_integrity(connection)

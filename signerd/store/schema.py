@@ -117,7 +117,7 @@ def open_store(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA synchronous = FULL")
         # A short log is soon written over: syncing a file that grows takes twice as long.
         connection.execute("PRAGMA wal_autocheckpoint = 64")
-        _require_integrity(connection)
+        require_integrity(connection)
         _migrate(connection, path)
     except BaseException:
         connection.close()
@@ -125,7 +125,8 @@ def open_store(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _require_integrity(connection: sqlite3.Connection) -> None:
+def require_integrity(connection: sqlite3.Connection) -> None:
+    """Read every table that decisions depend on. Raises sqlite3.DatabaseError."""
     # Table by table, but for the one that grows: no decision depends on it, and `audit verify` looks at it.
     names = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table' AND name != 'audit'")
     for (name,) in names.fetchall():

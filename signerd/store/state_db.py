@@ -30,6 +30,10 @@ _DAMAGED = (
     "the file is damaged, and room on the disk does not mend it: keep signerd.db and what lies beside it; "
     "docs/operations.md goes on from there, under A damaged store"
 )
+_NOT_DAMAGE = (
+    sqlite3.OperationalError,  # what cannot be done here and now: no room, no access, an error of the disk
+    sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError,  # our own fault
+)  # fmt: skip
 
 
 class StateDb:
@@ -322,8 +326,7 @@ class StateDb:
 
     def _failed(self, error: sqlite3.Error | OSError) -> StateError:
         failed = f"the store {self._path} failed: {error}"
-        # What cannot be done here and now (no room, no access, an error of the disk) is an OperationalError.
-        if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
+        if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, _NOT_DAMAGE):
             return StateDamaged(failed, hint=_DAMAGED)
         return StateError(
             failed,

@@ -293,7 +293,7 @@ async def test_checks_everything_at_home_before_it_asks_the_host(tmp_path):
 @asynchronous
 async def test_what_the_host_refuses_is_forgotten_and_what_is_not_known_is_remembered(tmp_path):
     async with journey(tmp_path) as j:
-        j.greenlight.faults.set("ExportNode", Fault(status="FAILED_PRECONDITION"))
+        j.greenlight.faults.set("ExportNode", Fault(status="NOT_FOUND"))
         assert (await j.export("-o", j.out, "--yes")).code == 76
         assert not (j.data_dir / "node-export.json").exists()
         j.greenlight.faults.set("ExportNode", Fault(status="INTERNAL"))
@@ -347,11 +347,33 @@ async def test_a_rejection_behind_a_lost_answer_of_the_same_run_is_no_proof(tmp_
 
 
 @asynchronous
-@pytest.mark.parametrize("status", ["ALREADY_EXISTS", "UNAVAILABLE"])
-async def test_what_is_no_clear_no_is_remembered(tmp_path, status):
+@pytest.mark.parametrize(
+    ("status", "details"),
+    [
+        ("ALREADY_EXISTS", ""), ("UNAVAILABLE", ""), ("INVALID_ARGUMENT", "the export already exists"),
+        ("FAILED_PRECONDITION", "node already exported"),
+    ],
+)  # fmt: skip
+async def test_what_is_no_clear_no_is_remembered(tmp_path, status, details):
     async with journey(tmp_path) as j:
-        j.greenlight.faults.set("ExportNode", Fault(status=status))
+        j.greenlight.faults.set("ExportNode", Fault(status=status, details=details))
         assert (await j.export("-o", j.out, "--yes")).code == (69 if status == "UNAVAILABLE" else 76)
+        assert j.record["exported_at"] is None
+
+
+@asynchronous
+async def test_a_backup_that_came_by_other_means_shows_that_the_node_may_have_left(tmp_path):
+    """Exported from another data directory: this one asks for the first time, and the node is gone."""
+    async with journey(tmp_path) as j:
+        assert (await j.export("-o", j.out, "--yes")).code == 0
+        j.plain.unlink()
+        (j.data_dir / "node-export.json").unlink()
+        for left in j.out.glob("*.RESTORE.md"):
+            left.unlink()
+        j.greenlight.faults.set("ExportNode", Fault(status="NOT_FOUND"))
+        done = await j.export("-o", j.out, "--yes")
+        assert done.code == 76
+        assert "the host may have exported the node all the same" in done.err
         assert j.record["exported_at"] is None
 
 

@@ -126,12 +126,18 @@ def test_a_store_that_fails_has_a_state_of_its_own_and_leaves_none_behind():
     assert state(later(found, events.StoreWell(path="/p"), *requests)) is Readiness.READY
 
 
-@pytest.mark.parametrize("end", [events.StoreWell(path="/p"), ATTACHED], ids=["store-well", "attached"])
-def test_a_node_that_is_asked_anew_is_not_refused_until_it_is(end):
+def test_a_node_that_is_asked_anew_is_not_refused_until_it_is():
     over = later(READY, *[refused("some-rule")] * REFUSING_AFTER)
     assert state(over) is Readiness.REFUSING
-    assert state(later(over, end)) is Readiness.READY
-    assert state(later(over, end, *[refused("some-rule")] * REFUSING_AFTER)) is Readiness.REFUSING
+    well = events.StoreWell(path="/p")
+    assert state(later(over, well)) is Readiness.READY
+    assert state(later(over, well, *[refused("some-rule")] * REFUSING_AFTER)) is Readiness.REFUSING
+
+
+def test_a_node_that_comes_back_after_each_refusal_is_refused_all_the_same():
+    sessions = [ATTACHED, refused("some-rule")]
+    assert state(later(READY, *sessions * REFUSING_AFTER)) is Readiness.REFUSING
+    assert state(later(READY, *sessions * REFUSING_AFTER, ATTACHED)) is Readiness.REFUSING
 
 
 # Readiness, from the bottom to the top

@@ -58,9 +58,22 @@ def test_what_replaces_a_file_is_of_its_owner(tmp_path, theirs):
     os.chown(path, 65533, 65532)
     files.write_atomically(path, b"y")
     assert owner(path) == (65533, 65532)
+
+
+def test_what_an_earlier_command_left_to_root_is_mended(theirs):
     (theirs / "roots").write_bytes(b"x")
     files.write_atomically(theirs / "roots", b"y")
-    assert owner(theirs / "roots") == (0, 0)
+    assert owner(theirs / "roots") == THEIRS
+
+
+def test_a_name_that_anybody_may_have_made_gets_nothing(tmp_path):
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    (shared / "x").write_bytes(b"bait")
+    os.chown(shared / "x", *THEIRS)
+    files.write_atomically(shared / "x", b"secret")
+    assert owner(shared / "x") == (0, 0)
 
 
 def test_a_link_in_their_directory_gives_nothing_away_elsewhere(tmp_path, theirs):

@@ -8,7 +8,7 @@ import msgspec
 
 from signerd.core.state.channel import ChannelState
 from signerd.core.state.node import NodeState
-from signerd.errors import StateError
+from signerd.errors import StateDamaged, StateError
 
 VERSION = 1
 _MARK = bytes([VERSION])
@@ -42,4 +42,7 @@ def _decode(decoder: msgspec.msgpack.Decoder[T], raw: bytes) -> T:
     try:
         return decoder.decode(raw[1:])
     except msgspec.DecodeError as error:
-        raise StateError(f"a stored value is damaged: {error}") from error
+        raise StateDamaged(
+            f"a stored value is damaged: {error}",
+            hint="docs/operations.md, under A damaged store, goes on from here",
+        ) from error
