@@ -141,12 +141,14 @@ class NodeAttachment:
         try:
             async with (
                 self.connect(uri) as node,
-                self.path.used_by(node),
+                self.path.in_use(),
                 node.requests(self.known) as requests,
             ):
                 self.bus.emit(events.NodeAttached(uri=uri))
                 async with asyncio.TaskGroup() as answers:
+                    renewal = answers.create_task(self.path.ended())
                     await self._serve(node, requests, answers)
+                    renewal.cancel()
         except* RemoteError as failures:
             # Even a refusal: the scheduler hands out the address, and must not be able to end us with it.
             problem = first_error(failures)

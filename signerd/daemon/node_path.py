@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from typing import NoReturn
 
 from signerd.daemon.races import first_of
 from signerd.daemon.reach import Reach
 from signerd.daemon.scheduler_link import STOOD_SECONDS, SchedulerLink
 from signerd.errors import RemoteError, SignerdError, Unavailable
-from signerd.greenlight.node import NodeClient
 
 _NO_CONNECTION = {"UNAVAILABLE", "DEADLINE_EXCEEDED"}
 
@@ -24,28 +24,28 @@ class NodePath:
         self._make_reach = reach
         self._uri = ""
         self._reach: Reach | None = None
-        self._client: NodeClient | None = None
         self._renewed = asyncio.Event()
         self._stood = False
 
     @contextlib.asynccontextmanager
-    async def used_by(self, client: NodeClient) -> AsyncIterator[None]:
-        """While this client is in use, `renew` ends it."""
-        self._client = client
+    async def in_use(self) -> AsyncIterator[None]:
+        """A stream is open: `renew` ends it by `ended`."""
         self._renewed.clear()
         now = asyncio.get_running_loop().time
         since = now()
         try:
             yield
         finally:
-            self._client = None
             self._stood = now() - since >= STOOD_SECONDS
 
     async def renew(self) -> None:
         """Begin a new stream now. The node tells on it again what is not answered yet."""
         self._renewed.set()
-        if self._client is not None:
-            await self._client.close()
+
+    async def ended(self) -> NoReturn:
+        """Wait for `renew`. Raises Unavailable then: calls are given up before their channel."""
+        await self._renewed.wait()
+        raise Unavailable("the connection to the node was given up for a new one", code="CANCELLED")
 
     async def pause(self, seconds: float, *, uri: str, problem: RemoteError | None, returns: int) -> bool:
         """Wait; no longer than until the node, found out of reach, is within reach: then True.

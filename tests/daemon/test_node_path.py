@@ -30,19 +30,15 @@ def link_of() -> SchedulerLink:
 
 
 class Node:
-    """In reach or not, as the test says; counts the probes, and how often it was closed."""
+    """In reach or not, as the test says; counts the probes."""
 
     def __init__(self) -> None:
         self.there = False
         self.probes = 0
-        self.closed = 0
 
     async def probe(self) -> Found:
         self.probes += 1
         return Found.THERE if self.there else Found.REFUSED
-
-    async def close(self) -> None:
-        self.closed += 1
 
     def path(self, link: SchedulerLink) -> NodePath:
         return NodePath(link, lambda _uri: Reach(self.probe, SystemClock()))
@@ -94,13 +90,17 @@ async def test_the_way_to_the_scheduler_ends_it_too():
 
 
 @asynchronous
-async def test_renewing_closes_the_stream_and_skips_one_pause_and_no_more():
+async def test_renewing_ends_the_stream_and_skips_one_pause_and_no_more():
     """Else a node that is away would be asked without end."""
     node = Node()
     path = node.path(link_of())
-    async with path.used_by(node):  # type: ignore[arg-type]
+    async with path.in_use():
+        ending = asyncio.create_task(path.ended())
+        await asyncio.sleep(0)
+        assert not ending.done()
         await path.renew()
-    assert node.closed == 1
+        with pytest.raises(Unavailable, match="given up"):
+            await ending
     assert await pause(path, 3600)
     started = time.monotonic()
     assert not await pause(path, 0.1)
@@ -122,7 +122,7 @@ async def test_a_stream_that_stood_and_broke_ends_one_pause_though_no_probe_saw_
     node = Node()
     node.there = True
     path = node.path(link_of())
-    async with path.used_by(node):  # type: ignore[arg-type]
+    async with path.in_use():
         pass
     assert await pause(path, 0.3) is comes
     assert not await pause(path, 0.1)
