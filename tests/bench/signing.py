@@ -8,7 +8,7 @@ that is sent along is as long for both, and with each request the entry of one c
 from __future__ import annotations
 
 import contextlib
-import itertools
+import gc
 import statistics
 import time
 from collections import defaultdict
@@ -30,6 +30,7 @@ from signerd.dev.ledger import Entry
 from signerd.dev.steps import Step, Steps
 
 _CHUNK = 10
+_ROUNDS_IN_TURN = 4
 _FIRST_SEED = 10
 _WARM_UP = 5
 FEERATES = (1100, 1110)
@@ -154,9 +155,11 @@ async def _ask_commitments(seats: Sequence[Seat], htlcs: int, rounds: int) -> No
     able = [seat for seat in seats if htlcs <= _PEER_HTLCS or not seat.signer.contender.is_peer]
     for seat in able:
         await seat.signer.until(_add_htlcs(seat, htlcs))
-    for feerate in itertools.islice(itertools.cycle(FEERATES), rounds):
+    for begin in range(0, rounds, _ROUNDS_IN_TURN):
+        feerates = [FEERATES[n % len(FEERATES)] for n in range(begin, min(begin + _ROUNDS_IN_TURN, rounds))]
         for seat in able:
-            await seat.signer.until(new_commitments(seat, feerate, f", {htlcs} HTLCs"))
+            for feerate in feerates:
+                await seat.signer.until(new_commitments(seat, feerate, f", {htlcs} HTLCs"))
 
 
 async def _asked(seat: Seat, question: Callable[[Seat], Step], name: str, count: int) -> None:
@@ -191,7 +194,13 @@ async def _seated(rig: Rig, size: Size, seed: int) -> AsyncIterator[list[Seat]]:
             # An update can be signed of a channel that the signer knows nothing about.
             seat.channel = await signer.until(seat.play(opening)) if size.channels else seat.imagine(opening)
             seats.append(seat)
-        yield seats
+        # Neither signer is to wait for our own collector, which has both nodes' states to look through.
+        gc.collect()
+        gc.freeze()
+        try:
+            yield seats
+        finally:
+            gc.unfreeze()
 
 
 async def _prepare(rig: Rig, channels: int, contenders: Sequence[Contender]) -> list[Iterator[Entry] | None]:

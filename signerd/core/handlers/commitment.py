@@ -208,13 +208,19 @@ def _verify(
             rule, f"there are {len(message.htlc_signatures)} HTLC signatures for {len(outputs)} HTLCs"
         )
     sighash = htlc_transaction.sighash_type(composer.setup.format)
-    key = composed.terms.keys.other_htlc
+    signed = []
     for (index, output), signature in zip(outputs, message.htlc_signatures, strict=True):
         assert output.witness_script is not None
+        if signature.sighash != sighash:
+            raise Refused(
+                rule, f"the HTLC at output {index} is signed with sighash type {signature.sighash:#x}"
+            )
         tx = htlc_transaction.compose_for(composed, index, feerate_per_kw=message.feerate)
         digest = Digests(tx).segwit_v0(0, output.witness_script, output.output.value, sighash)
-        if signature.sighash != sighash or not secp256k1.verify_compact(key, signature.signature, digest):
-            raise Refused(rule, f"the peer's signature of the HTLC at output {index} is wrong")
+        signed.append((signature.signature, digest))
+    wrong = secp256k1.first_wrong(composed.terms.keys.other_htlc, signed)
+    if wrong is not None:
+        raise Refused(rule, f"the peer's signature of the HTLC at output {outputs[wrong][0]} is wrong")
 
 
 HANDLERS: Mapping[type[Any], Handler] = {

@@ -18,6 +18,8 @@ FIRST_INDEX = (1 << INDEX_BITS) - 1
 MAX_NUMBER = FIRST_INDEX
 SECRET_SLOTS = INDEX_BITS + 1
 
+_LAST_BITS = 8
+
 _RULE = "policy-commitment-previous-revoked"
 
 
@@ -30,7 +32,7 @@ def index_of(number: int) -> int:
 
 def secret_at(seed: bytes, index: int) -> bytes:
     """The per-commitment secret (32 bytes) at an index, from the 32-byte seed of a channel."""
-    return _descend(seed, index, INDEX_BITS)
+    return _descend(_node_above(seed, index >> _LAST_BITS), index, _LAST_BITS)
 
 
 def point_of(secret: bytes) -> bytes:
@@ -125,6 +127,12 @@ def _descend(value: bytes, index: int, bits: int) -> bytes:
             flipped[bit // 8] ^= 1 << bit % 8
             value = hashlib.sha256(flipped).digest()
     return value
+
+
+# 256 commitments in a row share most of the way down.
+@lru_cache(maxsize=512)
+def _node_above(seed: bytes, high_bits: int) -> bytes:
+    return _descend(seed, high_bits << _LAST_BITS, INDEX_BITS)
 
 
 def _trailing_zeros(index: int) -> int:

@@ -9,7 +9,7 @@ from signerd.core.policy.limits import Limits
 from signerd.core.state.channel import Content, Funding, Setup
 from signerd.core.state.loss import Loss
 from signerd.core.tx import fees
-from signerd.core.tx.htlc import MSAT
+from signerd.core.tx.htlc import MSAT, Htlc
 from signerd.errors import Refused
 from signerd.units import UnixTime
 
@@ -144,11 +144,13 @@ def check_balance(proposed: Proposed, before: Content, loss: Loss, now: UnixTime
     losses, some may be open at a time, and wear off. Raises Refused for more.
     """
     most = _most_lost(proposed, limits)
-    least = _ours(proposed, before) - _gone(proposed, before, by_us=True)
+    gone = _gone(before, proposed.content)
+    paid = sum(htlc.amount_sat for htlc in gone if htlc.offered is proposed.holder)
+    least = _ours(proposed, before) - paid
     held = _ours(proposed, proposed.content)
     # What we gain by an HTLC that the peer offered is ours, and covers no loss.
     main = proposed.to_holder_sat - replace(proposed, content=before).to_holder_sat
-    gained = min(_gone(proposed, before, by_us=False), max(0, main))
+    gained = min(sum(htlc.amount_sat for htlc in gone) - paid, max(0, main))
     fall = least - held if held < least else min(0, least + gained - held)
     after = loss.then(fall, now, most_sat=most, per_day_sat=_WEARS_OFF_A_DAY * most)
     if fall > 0 and after.sat > most:
@@ -167,13 +169,9 @@ def _most_lost(proposed: Proposed, limits: Limits) -> int:
     return min(most, _HIGHEST_LOSS)
 
 
-def _gone(proposed: Proposed, before: Content, *, by_us: bool) -> int:
-    """Satoshi in HTLCs of one side that are in the commitment before and not in this one."""
-    was, still = (
-        Counter(htlc for htlc in content.htlcs if (htlc.offered is proposed.holder) is by_us)
-        for content in (before, proposed.content)
-    )
-    return sum(htlc.amount_sat for htlc in (was - still).elements())
+def _gone(before: Content, now: Content) -> list[Htlc]:
+    """The HTLCs that are in the one commitment and not in the other, as often as it has more of them."""
+    return list((Counter(before.htlcs) - Counter(now.htlcs)).elements())
 
 
 def _ours(proposed: Proposed, content: Content) -> int:

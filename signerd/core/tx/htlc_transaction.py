@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from signerd.core.tx import script
 from signerd.core.tx.channel_type import CommitmentFormat
 from signerd.core.tx.commitment import Commitment, CommitmentKeys
@@ -33,15 +35,8 @@ def compose(
     """
     if fee_sat > amount_sat:
         raise ValueError(f"an HTLC of {amount_sat} sat cannot pay {fee_sat} sat")
-    witness_script = script.to_local(
-        revocation_key=keys.revocation, delayed_key=keys.delayed, to_self_delay=to_self_delay
-    )
-    return Transaction(
-        version=VERSION,
-        inputs=(Input(spent, sequence=1 if anchors else 0),),
-        outputs=(Output(amount_sat - fee_sat, script.p2wsh(witness_script)),),
-        locktime=locktime,
-    )
+    output = Output(amount_sat - fee_sat, _output_script(keys.revocation, keys.delayed, to_self_delay))
+    return Transaction(VERSION, (Input(spent, 1 if anchors else 0),), (output,), locktime)
 
 
 def compose_for(commitment: Commitment, index: int, *, feerate_per_kw: int) -> Transaction:
@@ -58,3 +53,12 @@ def compose_for(commitment: Commitment, index: int, *, feerate_per_kw: int) -> T
         to_self_delay=terms.to_self_delay,
         anchors=terms.format.anchors,
     )
+
+
+# Every HTLC transaction of a commitment pays to the same script.
+@lru_cache(maxsize=256)
+def _output_script(revocation_key: bytes, delayed_key: bytes, to_self_delay: int) -> bytes:
+    witness_script = script.to_local(
+        revocation_key=revocation_key, delayed_key=delayed_key, to_self_delay=to_self_delay
+    )
+    return script.p2wsh(witness_script)

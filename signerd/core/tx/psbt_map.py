@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -49,18 +49,16 @@ class Map:
     @classmethod
     def parse(cls, reader: Reader, forms: Mapping[int, KeyForm], *, what: str) -> Self:
         """Up to and with the separator. Raises MalformedMessage for a repeated key or one of another form."""
-        pairs: list[tuple[bytes, bytes]] = []
-        seen: set[bytes] = set()
+        pairs: dict[bytes, bytes] = {}
         while size := reader.compact_size():
             key, value = reader.take(size), reader.octets()
-            if key in seen:
+            if key in pairs:
                 raise MalformedMessage(f"{what} of the PSBT has a key twice")
-            seen.add(key)
             form = forms.get(key[0])
             if form is not None and not _fits(form, key, value):
                 raise MalformedMessage(f"{what} of the PSBT has a field {key[0]:#04x} of the wrong length")
-            pairs.append((key, value))
-        return cls(tuple(pairs))
+            pairs[key] = value
+        return cls(tuple(pairs.items()))
 
     def serialize(self) -> bytes:
         """With the separator."""
@@ -69,11 +67,14 @@ class Map:
     def get(self, kind: int, key_data: bytes = b"") -> bytes | None:
         """The value of one key, None if it is absent."""
         wanted = bytes([kind]) + key_data
-        return next((value for key, value in self.pairs if key == wanted), None)
+        for key, value in self.pairs:
+            if key == wanted:
+                return value
+        return None
 
-    def all(self, kind: int) -> Iterator[tuple[bytes, bytes]]:
+    def all(self, kind: int) -> list[tuple[bytes, bytes]]:
         """Key data and value of every key of one type, in order."""
-        return ((key[1:], value) for key, value in self.pairs if key[0] == kind)
+        return [(key[1:], value) for key, value in self.pairs if key[0] == kind]
 
     def put(self, kind: int, value: bytes, key_data: bytes = b"") -> Self:
         """With one key set: in its place if it was there, else before the first greater key.

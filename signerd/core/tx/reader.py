@@ -38,10 +38,12 @@ class Reader:
 
     def compact_size(self) -> int:
         """A compact size in its shortest form, as Bitcoin Core requires it."""
-        first = self.take(1)[0]
-        if first < 0xFD:
+        # Most are one byte, and a large commitment has thousands.
+        position, data = self._position, self._data
+        if position < len(data) and (first := data[position]) < 0xFD:
+            self._position = position + 1
             return first
-        size = _SIZES[first]
+        size = _SIZES[self.take(1)[0]]
         value = self.number(size)
         if value < _SMALLEST[size]:
             raise MalformedMessage(f"{self._what} has a compact size that is not in its shortest form")

@@ -64,8 +64,6 @@ def funding(one: bytes, other: bytes) -> bytes:
     return OP_2 + push(lesser) + push(greater) + OP_2 + OP_CHECKMULTISIG
 
 
-# Every HTLC transaction of a commitment pays to the same script.
-@lru_cache(maxsize=256)
 def to_local(*, revocation_key: bytes, delayed_key: bytes, to_self_delay: int) -> bytes:
     """The broadcaster's own output, and the output of HTLC transactions."""
     return (

@@ -74,6 +74,43 @@ def test_der_and_compact_say_the_same(secret, digest, nonce):
     assert secp256k1.verify_compact(secp256k1.public_key(secret), signature, digest)
 
 
+def signed_by(secret: bytes, count: int) -> list[tuple[bytes, bytes]]:
+    """Signatures and digests, all good."""
+    digests = [hashlib.sha256(bytes([number])).digest() for number in range(count)]
+    return [(secp256k1.sign_compact(secret, digest), digest) for digest in digests]
+
+
+@given(secret=secrets, count=st.integers(0, 20), data=st.data())
+def test_finds_the_first_wrong_one_of_many(secret, count, data):
+    """With one thread and with two."""
+    point, signed = secp256k1.public_key(secret), signed_by(secret, count)
+    assert secp256k1.first_wrong(point, signed) is None
+    wrong = data.draw(st.sets(st.integers(0, max(0, count - 1)), max_size=3)) if count else set()
+    for place in wrong:
+        spoiled = data.draw(st.sampled_from([bytes(64), b"", signed[place][0][::-1]]))
+        signed[place] = (spoiled, signed[place][1])
+    assert secp256k1.first_wrong(point, signed) == min(wrong, default=None)
+
+
+@pytest.mark.parametrize("point", [b"", bytes(33), GENERATOR[:32], b"\x04" + GENERATOR[1:]])
+@pytest.mark.parametrize("count", [1, 20])
+def test_nothing_is_signed_by_what_is_no_point(point, count):
+    assert secp256k1.first_wrong(point, signed_by(b"\x01" * 32, count)) == 0
+    assert secp256k1.first_wrong(point, []) is None
+
+
+@pytest.mark.parametrize("wrong", [None, 0, 19])
+def test_verifies_alone_where_there_are_no_more_threads(monkeypatch, wrong):
+    def refused(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(secp256k1._HELPER, "submit", refused)
+    signed = signed_by(b"\x01" * 32, 20)
+    if wrong is not None:
+        signed[wrong] = signed[wrong - 1][0], signed[wrong][1]
+    assert secp256k1.first_wrong(secp256k1.public_key(b"\x01" * 32), signed) == wrong
+
+
 @pytest.mark.parametrize(
     "der",
     [
