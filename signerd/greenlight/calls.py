@@ -24,6 +24,7 @@ from signerd.greenlight.values import Undecodable
 
 Reply = TypeVar("Reply", bound=Message)
 Request = TypeVar("Request", bound=Message)
+AnyCall = TypeVar("AnyCall")
 
 _LONGEST_PAUSE = 5.0
 
@@ -44,6 +45,12 @@ class Caller:
         self._options = options
         self._peer = peer
         self._callables: dict[tuple[str, type[Message]], Callable[..., Any]] = {}
+        self._closed = False
+
+    async def close(self) -> None:
+        """Close the channel. Calls that are under way raise Unavailable, and so do those begun later."""
+        self._closed = True
+        await self._channel.close()
 
     async def unary(
         self,
@@ -65,7 +72,7 @@ class Caller:
         seconds = usual if deadline is None else deadline
 
         async def attempt() -> Reply | Undecodable:
-            call = multicallable(request, timeout=seconds)
+            call = self._begin(lambda: multicallable(request, timeout=seconds))
             try:
                 answer: Reply | Undecodable = await call
             finally:
@@ -98,14 +105,25 @@ class Caller:
         multicallable = self._channel.unary_stream(
             method, request_serializer=_encode, response_deserializer=_decoder(item, parsed)
         )
-        return Subscription(lambda: multicallable(request), doing=doing, peer=self._peer)
+        return Subscription(lambda: self._begin(lambda: multicallable(request)), doing=doing, peer=self._peer)
 
     def conversation(self, method: str, item: type[Reply], *, doing: str) -> Conversation[Reply, Any]:
         """A stream both ways, on which the other side asks (`item`) and we answer."""
         multicallable = self._channel.stream_stream(
             method, request_serializer=_encode, response_deserializer=_decoder(item)
         )
-        return Conversation(multicallable, doing=doing, peer=self._peer, deadline=self._options.deadline)
+        return Conversation(
+            lambda: self._begin(multicallable),
+            doing=doing,
+            peer=self._peer,
+            deadline=self._options.deadline,
+        )
+
+    def _begin(self, start: Callable[[], AnyCall]) -> AnyCall:
+        """Whoever begins a call may hear last that its channel was closed; gRPC takes that for a bug."""
+        if self._closed:
+            raise Unavailable(f"the connection to {self._peer} was closed", code="CANCELLED")
+        return start()
 
     def _callable(self, method: str, reply: type[Message]) -> Callable[..., Any]:
         """Made once for each method: a node's answers are thousands of calls."""

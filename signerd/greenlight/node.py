@@ -7,8 +7,6 @@ import ssl
 from types import TracebackType
 from typing import Self
 
-import grpc.aio
-
 from signerd.greenlight import endpoint as endpoints
 from signerd.greenlight import peer_certificate, transport
 from signerd.greenlight.calls import Caller, Subscription
@@ -51,7 +49,6 @@ class NodeClient:
             options or ClientOptions(), max_decoding_message_size=message_limit
         )
         self._node_id = node_id
-        self._channel: grpc.aio.Channel | None = None
         self._caller: Caller | None = None
 
     async def __aenter__(self) -> Self:
@@ -64,10 +61,8 @@ class NodeClient:
         peer_certificate.check(leaf, node_id=self._node_id, endpoint=endpoint)
         # One certificate is all that gRPC may accept: it accepts a leaf as its own trust anchor.
         pinned = dataclasses.replace(self._identity, ca=ssl.DER_cert_to_PEM_cert(leaf).encode("ascii"))
-        self._channel = transport.open_channel(
-            self._uri, pinned, self._options, server_name=name, handed_out=True
-        )
-        self._caller = Caller(self._channel, self._options, peer=f"the node at {endpoint}")
+        channel = transport.open_channel(self._uri, pinned, self._options, server_name=name, handed_out=True)
+        self._caller = Caller(channel, self._options, peer=f"the node at {endpoint}")
         return self
 
     async def __aexit__(
@@ -77,8 +72,8 @@ class NodeClient:
 
     async def close(self) -> None:
         """Close the connection; what is called on it fails with Unavailable."""
-        if self._channel is not None:
-            await self._channel.close()
+        if self._caller is not None:
+            await self._caller.close()
 
     def requests(self, known: KnownEntries | None = None) -> HsmRequests:
         """The node's requests: those still unanswered first, then new ones. Enter it, then iterate.

@@ -56,8 +56,8 @@ class SchedulerClient(PairingCalls):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._channel is not None:
-            await self._channel.close()
+        if self._caller is not None:
+            await self._caller.close()
 
     @property
     def connected(self) -> bool:

@@ -357,6 +357,30 @@ def test_a_failed_call_leaves_nothing_open(server_certificate, identity):
     scenario(Server({INVITES: broken}), server_certificate, identity, act)
 
 
+def test_a_call_on_a_client_that_was_closed_is_unavailable(server_certificate, identity):
+    """Another task may close it at any time, and none is to end the daemon by not knowing yet."""
+
+    async def ask(_requests, _context):
+        await asyncio.Event().wait()
+        yield b""
+
+    async def act(scheduler, server):
+        async def read() -> None:
+            async with scheduler.signer_requests() as stream:
+                await anext(stream)
+
+        under_way = [asyncio.create_task(each) for each in (scheduler.list_invite_codes(), read())]
+        while server.open_calls < len(under_way):
+            await asyncio.sleep(0.01)
+        await scheduler.__aexit__(None, None, None)
+        for call in (*under_way, scheduler.list_invite_codes(), read()):
+            with pytest.raises(Unavailable, match="was closed") as failure:
+                await call
+            assert failure.value.code == "CANCELLED"
+
+    scenario(Server({INVITES: never}, streams={STREAM: ask}), server_certificate, identity, act)
+
+
 def test_a_client_outside_of_its_block_says_so(identity):
     scheduler = SchedulerClient("https://localhost:1", identity)
     with pytest.raises(RuntimeError, match="async with"):
