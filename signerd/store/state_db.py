@@ -212,6 +212,10 @@ class StateDb:
         """Write to every table and take it back; `thorough` looks at what is there too. Raises StateError."""
         try:
             rehearsal.rehearse(self._connection, thorough=thorough)
+            if thorough:
+                # What can be read may still be no state, and would be met again.
+                for (state,) in self._connection.execute("SELECT state FROM channel"):
+                    codec.decode_channel(state)
         except sqlite3.Error as error:
             raise self._failed(error) from error
 

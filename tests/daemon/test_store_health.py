@@ -285,6 +285,26 @@ def test_a_damaged_page_is_told_once_with_its_remedy_and_tried_until_it_is_mende
     assert case.store.channel_count == 2
 
 
+@pytest.mark.parametrize("state", [b"\x01garbage", b"\x07\x80"])
+def test_a_channel_that_cannot_be_read_refuses_everything_until_it_can(path, state):
+    with lineage.in_use(path, KEYS.node_id) as store:
+        assert isinstance(Case(store, path).service.answer(new_channel(1)), Signed)
+        ((good,),) = store.rows("SELECT state FROM channel")
+    other(path, f"UPDATE channel SET state = x'{state.hex()}'")
+    with lineage.in_use(path, KEYS.node_id) as store:
+        case = Case(store, path)
+        assert isinstance(case.service.answer(new_channel(2)), Signed)
+        assert isinstance(case.service.answer(new_channel(1)), Refusal)
+        for _ in range(3):
+            case.health.look()
+            assert isinstance(case.service.answer(PING), Refusal)
+        (failing,) = failures(case)
+        assert "A damaged store" in failing.hint
+        other(path, f"UPDATE channel SET state = x'{good.hex()}' WHERE state = x'{state.hex()}'")
+        case.health.look()
+        assert isinstance(case.service.answer(PING), Signed)
+
+
 def test_damage_that_comes_to_light_behind_a_full_disk_has_its_remedy_told_too(case, path):
     assert isinstance(case.service.answer(new_channel(1)), Signed)
     with no_writes():

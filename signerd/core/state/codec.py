@@ -8,13 +8,14 @@ import msgspec
 
 from signerd.core.state.channel import ChannelState
 from signerd.core.state.node import NodeState
-from signerd.errors import StateDamaged, StateError
+from signerd.errors import StateDamaged
 
 VERSION = 1
 _MARK = bytes([VERSION])
 _ENCODER = msgspec.msgpack.Encoder()
 _CHANNEL = msgspec.msgpack.Decoder(ChannelState)
 _NODE = msgspec.msgpack.Decoder(NodeState)
+_HINT = "keep the damaged file; docs/operations.md goes on from there, under A damaged store"
 
 T = TypeVar("T")
 
@@ -25,24 +26,22 @@ def encode(value: ChannelState | NodeState) -> bytes:
 
 
 def decode_channel(raw: bytes) -> ChannelState:
-    """Raises StateError for anything that `encode` did not write."""
+    """Raises StateDamaged for anything that `encode` did not write."""
     return _decode(_CHANNEL, raw)
 
 
 def decode_node(raw: bytes) -> NodeState:
-    """Raises StateError for anything that `encode` did not write."""
+    """Raises StateDamaged for anything that `encode` did not write."""
     return _decode(_NODE, raw)
 
 
 def _decode(decoder: msgspec.msgpack.Decoder[T], raw: bytes) -> T:
     if raw[:1] != _MARK:
-        raise StateError(
-            f"a stored value has format {raw[:1].hex() or 'nothing'}, this signerd reads {VERSION}"
+        raise StateDamaged(
+            f"a stored value has format {raw[:1].hex() or 'nothing'}, this signerd reads {VERSION}",
+            hint=_HINT,
         )
     try:
         return decoder.decode(raw[1:])
     except msgspec.DecodeError as error:
-        raise StateDamaged(
-            f"a stored value is damaged: {error}",
-            hint="docs/operations.md, under A damaged store, goes on from here",
-        ) from error
+        raise StateDamaged(f"a stored value is damaged: {error}", hint=_HINT) from error
