@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from signerd.daemon.backoff import Backoff
 from signerd.daemon.pairing_inbox import PairingInbox
@@ -15,7 +15,7 @@ from signerd.observe import events
 from signerd.observe.bus import Bus
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class SchedulerStream:
     """The loop around SignerRequestsStream."""
 
@@ -23,21 +23,35 @@ class SchedulerStream:
     inbox: PairingInbox
     backoff: Backoff
     bus: Bus
+    _open: asyncio.Timeout | None = field(default=None, init=False)
+
+    async def renew(self) -> None:
+        """Begin a new stream now. The scheduler asks again on it what is not answered yet."""
+        scope, self._open = self._open, None
+        if scope is not None:
+            scope.reschedule(asyncio.get_running_loop().time())
 
     async def run(self) -> None:
         """Until cancelled. Raises AccessDenied when our credentials are refused, StateError for the store."""
         while True:
             self.backoff.started()
             returns = self.link.returns
+            scope = self._open = asyncio.timeout(None)
             try:
-                async with self.link.client.signer_requests() as stream:
+                async with self.link.client.signer_requests() as stream, scope:
                     await self._serve(stream)
                 reason = "the scheduler closed it"
             except AccessDenied:
                 raise
+            except TimeoutError:
+                if not scope.expired():
+                    raise
+                reason = "it was given up for a new one"
             except RemoteError as error:
                 self.link.note_failure(error)
                 reason = error.message
+            finally:
+                self._open = None
             pause = self.backoff.pause()
             self.bus.emit(events.SchedulerStreamEnded(reason=reason, retry_seconds=round(pause, 2)))
             if await self.link.pause(pause, returns):

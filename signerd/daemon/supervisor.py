@@ -295,6 +295,12 @@ class Supervisor:
             bus=self._bus,
         )
         watch = expiry.ExpiryWatch(certificate, self._clock, self._bus)
+
+        async def asked_again() -> None:
+            """For what was refused while the store failed."""
+            await path.renew()
+            await stream.renew()
+
         audit = AuditFlush(
             recorder=kept.recorder,
             store=store,
@@ -314,7 +320,7 @@ class Supervisor:
             "export": exported.ExportWatch(self._settings.data_dir, self._keys.node_id).run(),
             "path": path_watch.run(),
             "store": StoreWatch(store, self._settings.state_file, health).run(),
-            "store health": health.run(path.renew),  # and so be asked again for what was refused
+            "store health": health.run(asked_again),
             "log": monitoring.tick(self._log),
         }
 
