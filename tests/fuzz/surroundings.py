@@ -46,7 +46,7 @@ def with_entry(request: SigningRequest, tape: Tape, witness: Witness) -> Signing
     """One entry more, or some."""
     channel_id = _channel(tape, witness)
     node_id = bytes(witness.signer.keys.node_id)
-    key = (node_id + channel_id.peer_id + (channel_id.dbid % 2**64).to_bytes(8, "little")).hex()
+    key = (node_id + channel_id.peer_id + channel_id.dbid.to_bytes(8, "little")).hex()
     kind = tape.one_of(("channels", "nodestates", "nodes", "trackers", "channels/"))
     way, version = tape.number(), tape.one_of((0, 1, 2**32, 2**64 - 1))
     if way & 1:
@@ -77,4 +77,5 @@ def with_call(request: SigningRequest, tape: Tape, recorded: Sequence[PendingReq
 def _channel(tape: Tape, witness: Witness) -> ChannelId:
     known = list(witness.book.channels) or [ChannelId(b"\x02" * 33, 1)]
     found = tape.one_of(known)
-    return replace(found, dbid=max(0, found.dbid + tape.signed())) if tape.number() & 1 else found
+    # On the wire it has 64 bits.
+    return replace(found, dbid=(found.dbid + tape.signed()) % 2**64) if tape.number() & 1 else found
