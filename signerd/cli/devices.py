@@ -18,16 +18,23 @@ if TYPE_CHECKING:
     from signerd.store.pairings import Pairings
 
 
+_COMMANDS = {
+    "registered": "from `signerd register`",
+    "recovered": "from `signerd recover`",
+    "created": "from `signerd rune create`",
+}
+
+
 @click.group(invoke_without_command=True)
 @options.as_json
 @options.control_socket
 @options.common
 @click.pass_context
 def command(ctx: click.Context, /, *, json: bool, **common: Any) -> None:
-    """List the devices that this signer has paired, with what each may do and when it was used last.
+    """List the devices that have a rune of this signer, with what each may do and when it was used last.
 
-    A device that it did not pair (the first one, or one with a rune of `signerd rune create`) is listed once
-    it has approved another. `signerd devices revoke` takes the ID.
+    Those that it paired, its own, and those that got a rune by `signerd rune create` here. A device that has
+    its rune from elsewhere is listed once it has approved another. `signerd devices revoke` takes the ID.
     """
     if ctx.invoked_subcommand is not None:
         if json or any(common.values()):
@@ -146,16 +153,22 @@ def _text(device: Device) -> str:
 
 
 def _name(device: Device) -> str:
-    return device.name or ("(this signer's own)" if device.own else "(not paired by this signer)")
+    if device.name or not device.runes:
+        return device.name or ("(this signer's own)" if device.own else "(not paired by this signer)")
+    return "(this signer's own)" if device.own else "(without a name)"
 
 
 def _rune_lines(rune: MintedRune) -> list[str]:
-    who = {"attested": "by policy", "owner": "you agreed"}.get(
-        rune.by, f"by the rule {rune.by.partition(':')[2]!r}"
-    )
     when = documents.moment(rune.time)
+    if rune.approver:
+        who = {"attested": "by policy", "owner": "you agreed"}.get(
+            rune.by, f"by the rule {rune.by.partition(':')[2]!r}"
+        )
+        how = f"for {rune.name!r}, approved by {rune.approver}, {who}"
+    else:
+        how = _COMMANDS.get(rune.by, rune.by)
     return [
-        f"  rune of {when} for {rune.name!r}, approved by {rune.approver}, {who}; only if",
+        f"  rune of {when} {how}; only if",
         *(f"    - {words}" for words in rune.words),
         *(["    and nothing else is demanded"] if len(rune.words) == 1 else []),
     ]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from signerd.cli import node_secret, options, output, session
+from signerd.errors import SignerdError
 
 if TYPE_CHECKING:
     from signerd.config import Settings
@@ -26,7 +27,7 @@ def command(*, json: bool, **common: Any) -> None:
     settings = options.settings(common)
     keys = node_secret.load_keys(settings)
     require_replaceable(settings)
-    keep(settings, session.run(obtain(settings, keys, recover=True)))
+    keep(settings, session.run(obtain(settings, keys, recover=True)), by="recovered")
     output.result(
         {
             "outcome": "recovered",
@@ -74,8 +75,11 @@ def require_replaceable(settings: Settings) -> None:
         files.read_bounded(settings.credentials_file, identity.MAX_CREDENTIALS)
 
 
-def keep(settings: Settings, credentials: Credentials) -> None:
-    """Write the credentials file, whole or not at all; what was there before gets another name."""
+def keep(settings: Settings, credentials: Credentials, *, by: str) -> None:
+    """Write the credentials file, whole or not at all; what was there before gets another name.
+
+    Its rune goes into the list of devices: `by` is how it was got.
+    """
     from signerd.daemon import identity
     from signerd.store import files
 
@@ -84,4 +88,16 @@ def keep(settings: Settings, credentials: Credentials) -> None:
     if path.exists():
         previous = files.read_bounded(path, identity.MAX_CREDENTIALS)
         files.write_atomically(path.with_name(path.name + ".previous"), previous)
+    _list(settings, credentials, by=by)
     files.write_atomically(path, credentials.encode())
+
+
+def _list(settings: Settings, credentials: Credentials, *, by: str) -> None:
+    from signerd.cli import rune
+    from signerd.core.runes.rune import Rune
+
+    try:
+        rune.remember(settings, Rune.from_base64(credentials.rune), name="", by=by)
+    except SignerdError as problem:
+        # The credentials work as well without, and the scheduler has issued them.
+        output.talk(f"note: `signerd devices` will not list this device: {problem.message}")

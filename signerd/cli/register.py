@@ -38,7 +38,7 @@ def command(*, invite_code: str, json: bool, **common: Any) -> None:
         output.talk("the scheduler knows this node already: recovering its credentials instead")
         credentials = session.run(obtain(settings, keys, recover=True))
         outcome = "recovered"
-    keep(settings, credentials)
+    keep(settings, credentials, by=outcome)
     output.result(_summary(settings, keys, outcome), _text(settings, keys), json=json)
     output.talk("next: `signerd run`")
 

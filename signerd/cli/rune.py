@@ -14,6 +14,7 @@ from signerd.errors import MalformedMessage, UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from signerd.config import Settings
     from signerd.core.runes.rune import Restriction, Rune
 
 _MAX_STDIN = 1024 * 1024
@@ -52,12 +53,14 @@ def command() -> None:
 
 @command.command(short_help="Make a rune for this node.")
 @_restrictions
+@click.option("--name", default="", metavar="TEXT", help="What `signerd devices` calls the device.")
 @options.as_json
 @options.common
-def create(*, restrictions: tuple[str, ...], json: bool, **common: Any) -> None:
+def create(*, restrictions: tuple[str, ...], name: str, json: bool, **common: Any) -> None:
     """Make a rune for this node; one restriction must be pubkey=KEY, the device's key in hex.
 
-    No register knows it: to revoke its device, give the KEY to `signerd devices revoke`.
+    `signerd devices` lists it, where the data directory is the signer's. Made elsewhere, no list knows it: to
+    revoke its device, give the KEY to `signerd devices revoke`.
 
     \b
     Example:
@@ -66,8 +69,27 @@ def create(*, restrictions: tuple[str, ...], json: bool, **common: Any) -> None:
     from signerd.core.runes import rune
 
     parsed = [_parse(text) for text in restrictions]
-    keys = node_secret.load_keys(options.settings(common))
-    _print(rune.mint(keys.rune_secret, parsed), json=json)
+    settings = options.settings(common)
+    keys = node_secret.load_keys(settings)
+    made = rune.mint(keys.rune_secret, parsed)
+    # First the list: a rune that somebody has is in it.
+    remember(settings, made, name=name, by="created")
+    _print(made, json=json)
+
+
+def remember(settings: Settings, made: Rune, *, name: str, by: str) -> None:
+    """Put a rune that nobody approved into the list of devices; one for no device is no use to anybody.
+
+    Raises Refused, OutputError, AlreadyRunning.
+    """
+    from signerd.core.devices import made_with_secret
+    from signerd.store import files, made_runes
+    from signerd.units import UnixTime
+
+    facts = made_with_secret(made, name=name, time=UnixTime(_now()), by=by)
+    if facts is not None:
+        files.make_private_directory(settings.data_dir)
+        made_runes.add(settings.data_dir, facts)
 
 
 @command.command(cls=_TakesRune, short_help="Narrow a rune; needs no secret.")

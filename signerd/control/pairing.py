@@ -234,7 +234,7 @@ def _rune_message(rune: MintedRune) -> pb.MintedRune:
         words=in_words(rune.restrictions, rune.device.hex()),
         fingerprint=rune.fingerprint.hex(),
         time=rune.time,
-        approver=handle_of(rune.approver),
+        approver=handle_of(rune.approver) if rune.approver else "",
         by=rune.by,
     )
 

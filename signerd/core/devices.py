@@ -13,9 +13,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from signerd.core.keys import p256
+from signerd.core.runes.check import bound_key
+from signerd.core.runes.rune import UNIQUE_ID, to_text
 from signerd.errors import Refused
 
 if TYPE_CHECKING:
+    from signerd.core.runes.rune import Rune
     from signerd.units import UnixTime
 
 REVOKED_RULE = "rune-revoked"
@@ -43,7 +46,10 @@ class MintedRune:
     time: UnixTime
     approver: bytes
     by: str
-    """Who said yes: `attested`, `owner`, or `auto:` and the pattern of the rule."""
+    """Who said yes: `attested`, `owner`, or `auto:` and the pattern of the rule.
+
+    With no `approver`, nobody had to: how it was made, `registered`, `recovered` or `created`.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +118,23 @@ def device_called(name: str, known: Sequence[Device]) -> Device:
         if found
         else f"no device has the ID {text[:HANDLE_DIGITS]!a}",
         hint="`signerd devices` shows the IDs; what this signer did not pair is named by its whole key",
+    )
+
+
+def made_with_secret(rune: Rune, *, name: str, time: UnixTime, by: str) -> MintedRune | None:
+    """The public facts of a rune that nobody approved; None if it is bound to no key, and so to no device."""
+    key = _key(bound_key(rune.restrictions) or "")
+    if key is None:
+        return None
+    own = to_text([item for item in rune.restrictions if item != UNIQUE_ID])
+    return MintedRune(
+        device=key,
+        name=cut(name, SHOWN_NAME),
+        restrictions=cut(own, SHOWN_RESTRICTIONS),
+        fingerprint=fingerprint_of(rune.authcode),
+        time=time,
+        approver=b"",
+        by=by,
     )
 
 

@@ -13,7 +13,7 @@ from signerd.core.audit.record import Record
 from signerd.core.devices import Device, MintedRune, device_called, paired_by
 from signerd.core.pairing import PairingApproval
 from signerd.core.pairing_inbox import Item, Revoked, State
-from signerd.store import revocations
+from signerd.store import made_runes, revocations
 from signerd.store.state_db import StateDb
 from signerd.units import UnixTime
 
@@ -76,12 +76,15 @@ class Pairings:
         return int(rows[0][0])
 
     def devices(self) -> tuple[Device, ...]:
-        """Every key that is known, in the order in which they came."""
+        """Every key that is known, those first that nobody approved, each in the order in which they came.
+
+        Raises Refused for a list of those that cannot be read.
+        """
         runes: defaultdict[bytes, dict[bytes, MintedRune]] = defaultdict(dict)
-        for row in self._store.rows(
+        approved = self._store.rows(
             "SELECT device, name, restrictions, fingerprint, time, approver, by, rule FROM minted ORDER BY id"
-        ):
-            rune = _rune(row)
+        )
+        for rune in (*made_runes.read(self._store.directory), *map(_rune, approved)):
             runes[rune.device].pop(rune.fingerprint, None)
             runes[rune.device][rune.fingerprint] = rune
         keys = dict.fromkeys([*runes, *self._used, *self._revoked])

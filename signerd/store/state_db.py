@@ -68,6 +68,11 @@ class StateDb:
     # What handlers read
 
     @property
+    def directory(self) -> Path:
+        """Where the file is."""
+        return self._path.parent
+
+    @property
     def node(self) -> NodeState:
         """The node as a whole."""
         return self._node

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from signerd.core.devices import Device, MintedRune, paired_by
-from signerd.units import UnixTime
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from signerd.core.devices import Device, MintedRune, fingerprint_of, made_with_secret, paired_by
+from signerd.core.keys import p256
+from signerd.core.runes import rune
+from signerd.units import Secret, UnixTime
 
 
 def key(number: int) -> bytes:
@@ -51,3 +56,22 @@ def test_a_chain_of_twenty_thousand_devices_is_looked_at_once():
     known = Looked([device(n, n - 1) for n in range(20_000, 0, -1)])
     assert len(paired_by(known, key(0))) == 20_000
     assert known.times == 20_000
+
+
+def test_the_facts_of_a_rune_that_was_made_with_the_secret():
+    key = p256.public_bytes(ec.derive_private_key(1, ec.SECP256R1())).hex()
+    made = rune.create(Secret(bytes(32)), [f"pubkey={key}", "method=pay|method=a\\&b"])
+    facts = made_with_secret(made, name="n" * 300, time=UnixTime(7), by="created")
+    assert facts is not None
+    assert (facts.device.hex(), facts.approver, facts.time, facts.by) == (key, b"", 7, "created")
+    assert facts.name == "n" * 200 + "…"
+    assert facts.restrictions == f"pubkey={key}&method=pay|method=a\\&b"
+    assert facts.fingerprint == fingerprint_of(made.authcode)
+
+
+@pytest.mark.parametrize(
+    "bound", ["pubkey=02", "pubkey=no hex", "pubkey=KEY|method=pay", "pubkey=" + "04" * 65]
+)
+def test_a_rune_that_is_bound_to_no_device_has_none(bound):
+    made = rune.create(Secret(bytes(32)), [bound])
+    assert made_with_secret(made, name="", time=UnixTime(7), by="created") is None

@@ -85,7 +85,8 @@ async def test_killed_at_any_point_registering_again_ends_well(tmp_path):
                 await process.wait()
         done = await w.signerd("register", "--json")
         assert done.code == 0, done.err
-        assert {"hsm_secret", "credentials.gfs"} == {p.name for p in w.data_dir.iterdir()}
+        listed = {"made-runes.json", "made-runes.lock"}
+        assert {"hsm_secret", "credentials.gfs", *listed} == {p.name for p in w.data_dir.iterdir()}
         assert (await w.signerd("schedule")).code == 0
 
 

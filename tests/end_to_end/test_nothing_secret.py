@@ -106,7 +106,9 @@ async def taken_home(w: World, listener: Listener, needles: Needles, directory: 
     needles.secrets["the export's key"] = KEYS.ecdh(backup.read_bytes()[1:34])
     done = await listener.signerd("decrypt-export", backup, "-o", directory / "node.dump")
     assert done.code == 0, done.err
-    assert (await listener.signerd("export", "--yes", "--json")).code == 0
+    taken = directory / "taken"
+    taken.mkdir()
+    assert (await listener.signerd("export", "--yes", "--json", "-o", taken)).code == 0
 
 
 async def done_wrong(listener: Listener, needles: Needles, directory: Path) -> None:

@@ -10,12 +10,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from helpers.approvals import approval_by
 from helpers.greenlight import asynchronous
 from helpers.world import NODE_ID, Daemon, World, world
 
 from signerd.control.pairing_client import PairingClient
 from signerd.core.devices import handle_of
+from signerd.core.keys import p256
 from signerd.core.runes.rune import Rune
 from signerd.errors import Refused
 from signerd.greenlight.pb import scheduler_pb2 as pb
@@ -243,6 +245,78 @@ async def test_a_revoked_device_approves_nothing_whether_a_signer_ran_meanwhile_
         async with w.daemon(**env) as daemon:
             assert await approvals.approve(approval_by(w.data_dir)) is None
             await daemon.said("pairing-refused", rule="pairing-rune-revoked")
+
+
+@asynchronous
+async def test_runes_that_nobody_approved_are_listed_and_revoked_as_any(tmp_path):
+    async with world(tmp_path) as w:
+        await w.make_node()
+        recovered = await w.signerd("recover", "--json")
+        assert recovered.code == 0, recovered.err
+        env = w.configure(CONFIRM)
+        till = p256.public_bytes(ec.generate_private_key(ec.SECP256R1()))
+        async with w.daemon(**env) as daemon:
+            await daemon.said("scheduler-stream-open")
+            made = await w.signerd(
+                "rune",
+                "create",
+                "-r",
+                f"pubkey={till.hex()}",
+                "-r",
+                "method^list",
+                "--name",
+                "till",
+                "--json",
+            )
+            assert made.code == 0, made.err
+            listed = await w.signerd("devices", "--json")
+            own, other = listed.json["devices"]
+            assert (own["own"], own["name"], own["runes"][0]["by"]) == (True, "", "recovered")
+            assert (other["key"], other["name"]) == (till.hex(), "till")
+            (rune,) = other["runes"]
+            assert (rune["by"], rune["approver"]) == ("created", "")
+            assert len(rune["words"]) == 2
+            text = (await w.signerd("devices")).out
+            assert "(this signer's own)" in text
+            assert "from `signerd rune create`; only if" in text
+            assert "from `signerd recover`; only if" in text
+            for shown in (listed.out, text, (w.data_dir / "made-runes.json").read_text()):
+                assert made.json["rune"] not in shown
+                assert Rune.from_base64(made.json["rune"]).authcode.hex() not in shown
+            revoked = await w.signerd("devices", "revoke", other["id"][:8], "--yes", "--json")
+            assert (revoked.code, revoked.json["newly"]) == (0, 1), revoked.err
+            await daemon.stop()
+        again = await w.signerd("rune", "create", "-r", f"pubkey={till.hex()}", "-r", "method^list", "--json")
+        assert again.json["rune"] == made.json["rune"]
+        listed = await w.signerd("devices", "--json")
+        assert [len(device["runes"]) for device in listed.json["devices"]] == [1, 1]
+        assert "revoked" in listed.json["devices"][1]
+
+
+@asynchronous
+async def test_a_list_of_made_runes_that_is_damaged_is_told_and_costs_no_credentials(tmp_path):
+    async with world(tmp_path) as w:
+        await w.make_node()
+        (w.data_dir / "made-runes.json").write_text("{")
+        recovered = await w.signerd("recover", "--json")
+        assert recovered.code == 0
+        assert "will not list this device" in recovered.err
+        key = p256.public_bytes(ec.generate_private_key(ec.SECP256R1())).hex()
+        made = await w.signerd("rune", "create", "-r", f"pubkey={key}")
+        assert (made.code, made.out) == (77, "")
+        assert "move made-runes.json away" in made.err
+        unbound = await w.signerd("rune", "create", "-r", f"pubkey={key}|pubkey=02")
+        assert unbound.code == 0
+        async with w.daemon() as daemon:
+            await daemon.said("scheduler-stream-open")
+            listed = await w.signerd("devices", "--json")
+            assert (listed.code, listed.json["code"]) == (77, 77), listed.err
+            assert await daemon_answers(w)
+
+
+async def daemon_answers(w) -> bool:
+    node = await w.greenlight.schedule(NODE_ID)
+    return len(await node.examine()) == 9
 
 
 @asynchronous

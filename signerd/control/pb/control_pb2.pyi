@@ -823,9 +823,9 @@ class MintedRune(_message.Message):
     """SHA-256 of its authcode, hex; the rune itself is not kept"""
     time: _builtins.float
     approver: _builtins.str
-    """the ID of the device that approved it"""
+    """the ID of the device that approved it; empty: nobody had to"""
     by: _builtins.str
-    """attested, owner, or auto: and the name of the rule"""
+    """attested, owner, or auto: and the name of the rule; with no approver:"""
     @_builtins.property
     def words(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
