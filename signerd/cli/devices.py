@@ -166,7 +166,7 @@ def _rune_lines(rune: MintedRune) -> list[str]:
         )
         how = f"for {rune.name!r}, approved by {rune.approver}, {who}"
     else:
-        how = _COMMANDS.get(rune.by, rune.by)
+        how = (f"for {rune.name!r}, " if rune.name else "") + _COMMANDS.get(rune.by, rune.by)
     return [
         f"  rune of {when} {how}; only if",
         *(f"    - {words}" for words in rune.words),

@@ -88,8 +88,9 @@ def keep(settings: Settings, credentials: Credentials, *, by: str) -> None:
     if path.exists():
         previous = files.read_bounded(path, identity.MAX_CREDENTIALS)
         files.write_atomically(path.with_name(path.name + ".previous"), previous)
-    _list(settings, credentials, by=by)
+    # The scheduler has issued them: whatever becomes of a list comes after them.
     files.write_atomically(path, credentials.encode())
+    _list(settings, credentials, by=by)
 
 
 def _list(settings: Settings, credentials: Credentials, *, by: str) -> None:
@@ -99,5 +100,4 @@ def _list(settings: Settings, credentials: Credentials, *, by: str) -> None:
     try:
         rune.remember(settings, Rune.from_base64(credentials.rune), name="", by=by)
     except SignerdError as problem:
-        # The credentials work as well without, and the scheduler has issued them.
         output.talk(f"note: `signerd devices` will not list this device: {problem.message}")

@@ -54,13 +54,15 @@ def command() -> None:
 @command.command(short_help="Make a rune for this node.")
 @_restrictions
 @click.option("--name", default="", metavar="TEXT", help="What `signerd devices` calls the device.")
+@click.option("--unlisted", is_flag=True, help="Write nothing into the data directory.")
 @options.as_json
 @options.common
-def create(*, restrictions: tuple[str, ...], name: str, json: bool, **common: Any) -> None:
+def create(*, restrictions: tuple[str, ...], name: str, unlisted: bool, json: bool, **common: Any) -> None:
     """Make a rune for this node; one restriction must be pubkey=KEY, the device's key in hex.
 
-    `signerd devices` lists it, where the data directory is the signer's. Made elsewhere, no list knows it: to
-    revoke its device, give the KEY to `signerd devices revoke`.
+    It is put into the data directory's list for `signerd devices`, first: where that cannot be written, no
+    rune is made, unless --unlisted. The device of a rune that is on no list of the signer is revoked by KEY
+    itself.
 
     \b
     Example:
@@ -72,9 +74,17 @@ def create(*, restrictions: tuple[str, ...], name: str, json: bool, **common: An
     settings = options.settings(common)
     keys = node_secret.load_keys(settings)
     made = rune.mint(keys.rune_secret, parsed)
-    # First the list: a rune that somebody has is in it.
-    remember(settings, made, name=name, by="created")
+    if not unlisted:
+        remember(settings, made, name=_shown(name), by="created")
     _print(made, json=json)
+
+
+def _shown(name: str) -> str:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise UsageError("--name is not UTF-8", hint="check the terminal's encoding") from None
+    return name
 
 
 def remember(settings: Settings, made: Rune, *, name: str, by: str) -> None:

@@ -55,6 +55,9 @@ class Inbox(Protocol):
     def devices(self) -> tuple[Device, ...]:
         """The register. Raises Refused."""
 
+    def known_devices(self) -> tuple[Device, ...]:
+        """As much of it as can be read. Raises Refused."""
+
     def revoke(self, name: str, *, with_paired: bool) -> Revoked:
         """Raises Refused."""
 
@@ -77,7 +80,7 @@ class PairingControl(control_pb2_grpc.PairingServicer):
     ) -> pb.ListPairingsReply:
         try:
             waiting = self._inbox.waiting()
-            names = _names(self._inbox.devices()) if waiting else {}
+            names = _names(self._inbox.known_devices()) if waiting else {}
         except (Refused, StateError) as problem:
             await self._fail(context, problem)
         # One after the other: the signer's own work goes on beside it.

@@ -68,8 +68,8 @@ class Device:
 
     @property
     def name(self) -> str:
-        """As it was called last; empty if this signer never paired it."""
-        return self.runes[-1].name if self.runes else ""
+        """As it was called last; empty if it never was."""
+        return next((rune.name for rune in reversed(self.runes) if rune.name), "")
 
 
 def require_standing(key: bytes, revoked: RevokedKeys) -> None:
@@ -123,8 +123,10 @@ def device_called(name: str, known: Sequence[Device]) -> Device:
 
 def made_with_secret(rune: Rune, *, name: str, time: UnixTime, by: str) -> MintedRune | None:
     """The public facts of a rune that nobody approved; None if it is bound to no key, and so to no device."""
-    key = _key(bound_key(rune.restrictions) or "")
-    if key is None:
+    bound = bound_key(rune.restrictions) or ""
+    key = _key(bound)
+    if key is None or key.hex() != bound:
+        # Keys are compared as texts, and a caller's is written so.
         return None
     own = to_text([item for item in rune.restrictions if item != UNIQUE_ID])
     return MintedRune(

@@ -100,6 +100,12 @@ class GuardedDesk(PairingDesk):
             return super().devices()
         return self._refuse()
 
+    def known_devices(self) -> tuple[Device, ...]:
+        """As there, also from a disk that can only be read. Raises Refused, StateLost."""
+        with self._health.noting():
+            return super().known_devices()
+        return self._refuse()
+
     def expire(self) -> tuple[Item, ...]:
         """As there; nothing expires while that could not be remembered. Raises StateLost."""
         return self._guarded(super().expire, tuple)

@@ -204,6 +204,10 @@ class PairingDesk:
         """Every device that is known."""
         return self._pairings.devices()
 
+    def known_devices(self) -> tuple[Device, ...]:
+        """As much of it as can be read."""
+        return self._pairings.known_devices()
+
     def revoke(self, name: str, *, with_paired: bool) -> Revoked:
         """Believe a device no more, by its handle, the beginning of that, or its whole key in hex.
 

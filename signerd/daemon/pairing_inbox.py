@@ -155,6 +155,10 @@ class PairingInbox:
         """The register."""
         return self._desk.devices()
 
+    def known_devices(self) -> tuple[Device, ...]:
+        """As much of it as can be read. Raises Refused, StateLost."""
+        return self._desk.known_devices()
+
     def revoke(self, name: str, *, with_paired: bool) -> Revoked:
         """Believe a device no more. Raises Refused."""
         self.expire()

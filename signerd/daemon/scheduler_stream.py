@@ -9,6 +9,7 @@ from signerd.daemon.backoff import Backoff
 from signerd.daemon.pairing_inbox import PairingInbox
 from signerd.daemon.scheduler_link import SchedulerLink
 from signerd.errors import AccessDenied, RemoteError
+from signerd.greenlight.pb import scheduler_pb2
 from signerd.greenlight.scheduler import SignerRequests
 from signerd.greenlight.values import Undecodable
 from signerd.observe import events
@@ -23,35 +24,31 @@ class SchedulerStream:
     inbox: PairingInbox
     backoff: Backoff
     bus: Bus
-    _open: asyncio.Timeout | None = field(default=None, init=False)
+    _given_up: bool = field(default=False, init=False)
+    _reading: asyncio.Timeout | None = field(default=None, init=False)
 
     async def renew(self) -> None:
-        """Begin a new stream now. The scheduler asks again on it what is not answered yet."""
-        scope, self._open = self._open, None
-        if scope is not None:
-            scope.reschedule(asyncio.get_running_loop().time())
+        """Begin a new stream as soon as none is being answered: the scheduler asks again on that one."""
+        self._given_up = True
+        reading, self._reading = self._reading, None
+        if reading is not None:
+            reading.reschedule(asyncio.get_running_loop().time())
 
     async def run(self) -> None:
         """Until cancelled. Raises AccessDenied when our credentials are refused, StateError for the store."""
         while True:
             self.backoff.started()
             returns = self.link.returns
-            scope = self._open = asyncio.timeout(None)
+            self._given_up = False
             try:
-                async with self.link.client.signer_requests() as stream, scope:
+                async with self.link.client.signer_requests() as stream:
                     await self._serve(stream)
-                reason = "the scheduler closed it"
+                reason = "it was given up for a new one" if self._given_up else "the scheduler closed it"
             except AccessDenied:
                 raise
-            except TimeoutError:
-                if not scope.expired():
-                    raise
-                reason = "it was given up for a new one"
             except RemoteError as error:
                 self.link.note_failure(error)
                 reason = error.message
-            finally:
-                self._open = None
             pause = self.backoff.pause()
             self.bus.emit(events.SchedulerStreamEnded(reason=reason, retry_seconds=round(pause, 2)))
             if await self.link.pause(pause, returns):
@@ -64,7 +61,7 @@ class SchedulerStream:
             asyncio.create_task(self.inbox.answers.send_on(stream)),
         ]
         try:
-            async for request in stream:
+            while (request := await self._next(stream)) is not None:
                 if isinstance(request, Undecodable):
                     self.bus.emit(events.Garbage(source="scheduler", size=len(request.raw)))
                     continue
@@ -79,6 +76,21 @@ class SchedulerStream:
         finally:
             for task in beside:
                 task.cancel()
+
+    async def _next(self, stream: SignerRequests) -> scheduler_pb2.SignerRequest | Undecodable | None:
+        """The next request; None where the stream ends or is given up, which no answer is cut off by."""
+        if self._given_up:
+            return None
+        scope = self._reading = asyncio.timeout(None)
+        try:
+            async with scope:
+                return await anext(stream, None)
+        except TimeoutError:
+            if not scope.expired():
+                raise
+            return None
+        finally:
+            self._reading = None
 
     async def _announce(self, stream: SignerRequests) -> None:
         try:

@@ -124,6 +124,7 @@ class Supervisor:
             path = self._settings.state_file
             anew = not path.exists()
             with lineage.in_use(path, self._keys.node_id) as store:
+                store.require_channels()
                 store.forget_payments(UnixTime(self._clock.now() - REMEMBERED))
                 self._announce(certificate)
                 if anew:

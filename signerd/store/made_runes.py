@@ -5,22 +5,27 @@ A file and not the store, because the daemon has the store open while a command 
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import tenacity
+
 from signerd.core.devices import CUT, MintedRune
 from signerd.core.keys import p256
 from signerd.core.runes.restriction import parse_restrictions
-from signerd.errors import InputMissing, MalformedMessage, Refused
+from signerd.errors import AlreadyRunning, InputMissing, MalformedMessage, Refused
 from signerd.store import files
 from signerd.units import UnixTime
 
 NAME = "made-runes.json"
 LOCK_NAME = "made-runes.lock"
 _LONGEST = 4 * 1024 * 1024
-_MOST = 2000
+_LATEST = 2**40
+_PATIENCE_SECONDS = 2.0
 
 
 def read(data_dir: Path) -> tuple[MintedRune, ...]:
@@ -46,28 +51,51 @@ def add(data_dir: Path, rune: MintedRune) -> None:
 
     Raises Refused if the file cannot be read, OutputError, or AlreadyRunning if another command does this.
     """
-    with files.lock_directory(data_dir, LOCK_NAME, doing="making a rune"):
+    with _turn(data_dir):
         runes = {(item.device, item.fingerprint): item for item in read(data_dir)}
         identity = (rune.device, rune.fingerprint)
         known = runes.get(identity)
         runes[identity] = rune if known is None else replace(known, name=rune.name or known.name)
         if runes[identity] == known:
             return
-        if len(runes) > _MOST:
+        document = {"v": 1, "runes": [_document(item) for item in runes.values()]}
+        content = json.dumps(document, indent=1).encode("ascii") + b"\n"
+        if len(content) > _LONGEST:
             raise Refused(
                 "register-full",
-                f"{data_dir / NAME} lists {_MOST} runes that were made with the secret",
+                f"{data_dir / NAME} is full with {len(runes) - 1} runes that were made with the secret",
                 hint="move the file away to begin a new list; revoking a device by its whole key goes on",
             )
-        document = {"v": 1, "runes": [_document(item) for item in runes.values()]}
-        files.write_atomically(data_dir / NAME, json.dumps(document, indent=1).encode("ascii") + b"\n")
+        files.write_atomically(data_dir / NAME, content)
+
+
+@contextlib.contextmanager
+def _turn(data_dir: Path) -> Iterator[None]:
+    """Another command is done in a moment."""
+    patience = tenacity.Retrying(
+        stop=tenacity.stop_after_delay(_PATIENCE_SECONDS),
+        wait=tenacity.wait_fixed(0.02),
+        retry=tenacity.retry_if_exception_type(AlreadyRunning),
+        reraise=True,
+    )
+    with contextlib.ExitStack() as stack:
+        try:
+            patience(
+                lambda: stack.enter_context(
+                    files.lock_directory(data_dir, LOCK_NAME, doing="putting a rune into the list")
+                )
+            )
+        except AlreadyRunning as problem:
+            problem.hint = "try again in a moment"
+            raise
+        yield
 
 
 def _unreadable(path: Path, why: str) -> Refused:
     return Refused(
         "register-unreadable",
         f"the list of the runes that were made here cannot be read: {why}",
-        hint=f"move {path.name} away: nothing but that list depends on it",
+        hint=f"move {path.name} away: nothing but that list depends on it; revoking by a whole key goes on",
     )
 
 
@@ -84,9 +112,13 @@ def _document(rune: MintedRune) -> dict[str, Any]:
 
 def _rune(item: dict[str, Any]) -> MintedRune:
     device, fingerprint = bytes.fromhex(item["device"]), bytes.fromhex(item["fingerprint"])
-    texts = (item["name"], item["restrictions"], item["by"])
+    texts, time = (item["name"], item["restrictions"], item["by"]), item["time"]
     if not p256.is_point(device) or len(fingerprint) != 32 or not all(isinstance(t, str) for t in texts):
         raise ValueError("not the facts of a rune")
+    if type(time) is not int or not 0 <= time < _LATEST:
+        raise ValueError("not a time")
+    for text in texts:
+        text.encode()  # what cannot be shown is none of ours
     if not texts[1].endswith(CUT):
         parse_restrictions(texts[1])
     return MintedRune(
@@ -94,7 +126,7 @@ def _rune(item: dict[str, Any]) -> MintedRune:
         name=texts[0],
         restrictions=texts[1],
         fingerprint=fingerprint,
-        time=UnixTime(int(item["time"])),
+        time=UnixTime(time),
         approver=b"",
         by=texts[2],
     )

@@ -13,6 +13,7 @@ from signerd.core.audit.record import Record
 from signerd.core.devices import Device, MintedRune, device_called, paired_by
 from signerd.core.pairing import PairingApproval
 from signerd.core.pairing_inbox import Item, Revoked, State
+from signerd.errors import Refused
 from signerd.store import made_runes, revocations
 from signerd.store.state_db import StateDb
 from signerd.units import UnixTime
@@ -76,15 +77,25 @@ class Pairings:
         return int(rows[0][0])
 
     def devices(self) -> tuple[Device, ...]:
-        """Every key that is known, those first that nobody approved, each in the order in which they came.
+        """Every key that is known, in the order in which they came.
 
-        Raises Refused for a list of those that cannot be read.
+        Raises Refused if the list of the runes that nobody approved cannot be read.
         """
+        return self._devices(made_runes.read(self._store.directory))
+
+    def known_devices(self) -> tuple[Device, ...]:
+        """As `devices`, but for that list if it cannot be read."""
+        try:
+            return self.devices()
+        except Refused:
+            return self._devices(())
+
+    def _devices(self, made: Sequence[MintedRune]) -> tuple[Device, ...]:
         runes: defaultdict[bytes, dict[bytes, MintedRune]] = defaultdict(dict)
         approved = self._store.rows(
             "SELECT device, name, restrictions, fingerprint, time, approver, by, rule FROM minted ORDER BY id"
         )
-        for rune in (*made_runes.read(self._store.directory), *map(_rune, approved)):
+        for rune in sorted([*made, *map(_rune, approved)], key=lambda rune: rune.time):
             runes[rune.device].pop(rune.fingerprint, None)
             runes[rune.device][rune.fingerprint] = rune
         keys = dict.fromkeys([*runes, *self._used, *self._revoked])
@@ -153,7 +164,8 @@ class Pairings:
 
         `with_paired`: nor those that it let in, and so on. Raises Refused.
         """
-        known = self.devices()
+        # Whatever is wrong with a list: who has the key of a stolen device is rid of it.
+        known = self.known_devices()
         device = device_called(name, known)
         let_in = paired_by(known, device.key)
         concerned = (device, *(let_in if with_paired else ()))

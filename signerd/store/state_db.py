@@ -219,8 +219,15 @@ class StateDb:
             rehearsal.rehearse(self._connection, thorough=thorough)
             if thorough:
                 # What can be read may still be no state, and would be met again.
-                for (state,) in self._connection.execute("SELECT state FROM channel"):
-                    codec.decode_channel(state)
+                self.require_channels()
+        except sqlite3.Error as error:
+            raise self._failed(error) from error
+
+    def require_channels(self) -> None:
+        """Read the state of every channel. Raises StateError."""
+        try:
+            for (state,) in self._connection.execute("SELECT state FROM channel"):
+                codec.decode_channel(state)
         except sqlite3.Error as error:
             raise self._failed(error) from error
 

@@ -70,8 +70,17 @@ def test_the_facts_of_a_rune_that_was_made_with_the_secret():
 
 
 @pytest.mark.parametrize(
-    "bound", ["pubkey=02", "pubkey=no hex", "pubkey=KEY|method=pay", "pubkey=" + "04" * 65]
+    "bound",
+    [
+        "pubkey=02",
+        "pubkey=no hex",
+        "pubkey=KEY|method=pay",
+        "pubkey=" + "04" * 65,
+        "pubkey=UPPER",
+        "pubkey= KEY",
+    ],
 )
 def test_a_rune_that_is_bound_to_no_device_has_none(bound):
-    made = rune.create(Secret(bytes(32)), [bound])
+    key = p256.public_bytes(ec.derive_private_key(1, ec.SECP256R1())).hex()
+    made = rune.create(Secret(bytes(32)), [bound.replace("KEY", key).replace("UPPER", key.upper())])
     assert made_with_secret(made, name="", time=UnixTime(7), by="created") is None

@@ -86,7 +86,7 @@ async def test_killed_at_any_point_registering_again_ends_well(tmp_path):
         done = await w.signerd("register", "--json")
         assert done.code == 0, done.err
         listed = {"made-runes.json", "made-runes.lock"}
-        assert {"hsm_secret", "credentials.gfs", *listed} == {p.name for p in w.data_dir.iterdir()}
+        assert {"hsm_secret", "credentials.gfs"} == {p.name for p in w.data_dir.iterdir()} - listed
         assert (await w.signerd("schedule")).code == 0
 
 

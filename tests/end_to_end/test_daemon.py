@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import datetime
 import signal
+import sqlite3
 
 import pytest
 from helpers.approvals import approval_by
@@ -213,6 +215,21 @@ async def test_a_damaged_store_stops_the_start_and_stays_as_it_is(tmp_path):
         async with w.daemon() as daemon:
             assert await daemon.ended() == 74
         assert (w.data_dir / "signerd.db").read_bytes() == b"this is not a database" * 100
+
+
+@asynchronous
+async def test_a_channel_that_cannot_be_read_stops_the_start(tmp_path):
+    async with world(tmp_path) as w:
+        await w.make_node()
+        async with w.daemon() as daemon:
+            await daemon.said("scheduler-stream-open")
+            await daemon.stop()
+        with contextlib.closing(sqlite3.connect(w.data_dir / "signerd.db")) as store, store:
+            store.execute("INSERT INTO channel VALUES (zeroblob(41), x'01ff')")
+        async with w.daemon() as daemon:
+            assert await daemon.ended() == 74
+        assert "a stored value is damaged" in daemon.text
+        assert "A damaged store" in daemon.text
 
 
 @asynchronous

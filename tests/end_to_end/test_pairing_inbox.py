@@ -305,18 +305,23 @@ async def test_a_list_of_made_runes_that_is_damaged_is_told_and_costs_no_credent
         made = await w.signerd("rune", "create", "-r", f"pubkey={key}")
         assert (made.code, made.out) == (77, "")
         assert "move made-runes.json away" in made.err
-        unbound = await w.signerd("rune", "create", "-r", f"pubkey={key}|pubkey=02")
-        assert unbound.code == 0
-        async with w.daemon() as daemon:
+        for unlisted in (["-r", f"pubkey={key}|pubkey=02"], ["-r", f"pubkey={key}", "--unlisted"]):
+            assert (await w.signerd("rune", "create", *unlisted)).code == 0
+        assert (await w.signerd("rune", "create", "-r", f"pubkey={key}", "--name", "caf\udce9")).code == 64
+        env = w.configure(CONFIRM)
+        async with w.daemon(**env) as daemon:
             await daemon.said("scheduler-stream-open")
+            node = await w.greenlight.schedule(NODE_ID)
+            assert len(await node.examine()) == 9
             listed = await w.signerd("devices", "--json")
             assert (listed.code, listed.json["code"]) == (77, 77), listed.err
-            assert await daemon_answers(w)
-
-
-async def daemon_answers(w) -> bool:
-    node = await w.greenlight.schedule(NODE_ID)
-    return len(await node.examine()) == 9
+            # What depends on no list goes on: who asks is shown, and a key that is known is revoked.
+            async with asked(w, approval_by(w.data_dir)):
+                await daemon.said("pairing-waiting")
+                inbox = await w.signerd("pairing", "list", "--json")
+                assert (inbox.code, len(inbox.json["waiting"])) == (0, 1), inbox.err
+                revoked = await w.signerd("devices", "revoke", key, "--yes", "--json")
+                assert (revoked.code, revoked.json["newly"]) == (0, 1), revoked.err
 
 
 @asynchronous

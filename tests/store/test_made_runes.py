@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -81,6 +83,11 @@ def test_what_cannot_be_read_is_refused_with_the_remedy_and_stays(tmp_path, cont
         ("name", None),
         ("restrictions", "method"),
         ("time", "soon"),
+        ("time", True),
+        ("time", -1),
+        ("time", 10**400),
+        ("time", float("inf")),
+        ("name", "caf\udce9"),
         ("by", 1),
     ],
 )
@@ -111,18 +118,31 @@ def test_restrictions_that_were_cut_are_kept_as_they_are(tmp_path):
     assert made_runes.read(tmp_path) == (cut,)
 
 
-def test_a_full_list_takes_no_more_and_the_same_rune_again(tmp_path, monkeypatch):
-    monkeypatch.setattr(made_runes, "_MOST", 3)
-    for number in (1, 2, 3, 2):
+def test_a_full_list_takes_no_more_and_stays_readable(tmp_path, monkeypatch):
+    for number in range(1, 5):
         made_runes.add(tmp_path, rune(number))
-    with pytest.raises(Refused, match="lists 3 runes"):
-        made_runes.add(tmp_path, rune(4))
-    assert [item.fingerprint[-1] for item in made_runes.read(tmp_path)] == [1, 2, 3]
+    monkeypatch.setattr(made_runes, "_LONGEST", (tmp_path / made_runes.NAME).stat().st_size)
+    with pytest.raises(Refused, match="is full with 4 runes"):
+        made_runes.add(tmp_path, rune(5))
+    made_runes.add(tmp_path, rune(2))
+    assert [item.fingerprint[-1] for item in made_runes.read(tmp_path)] == [1, 2, 3, 4]
 
 
-def test_two_commands_at_once_do_not_lose_one(tmp_path):
-    with files.lock_directory(tmp_path, made_runes.LOCK_NAME), pytest.raises(AlreadyRunning):
-        made_runes.add(tmp_path, rune())
+def test_a_command_waits_for_another_one_but_not_for_ever(tmp_path, monkeypatch):
+    with ThreadPoolExecutor(1) as other:
+        with files.lock_directory(tmp_path, made_runes.LOCK_NAME):
+            waiting = other.submit(made_runes.add, tmp_path, rune())
+            time.sleep(0.2)
+            assert made_runes.read(tmp_path) == ()
+        waiting.result()
+    assert made_runes.read(tmp_path) == (rune(),)
+    monkeypatch.setattr(made_runes, "_PATIENCE_SECONDS", 0.1)
+    with (
+        files.lock_directory(tmp_path, made_runes.LOCK_NAME),
+        pytest.raises(AlreadyRunning, match="into the list") as busy,
+    ):
+        made_runes.add(tmp_path, rune(2))
+    assert busy.value.hint == "try again in a moment"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs a directory that root cannot write to either")

@@ -614,7 +614,7 @@ class WaitingPairing(_message.Message):
     approver: _builtins.str
     """the ID of the device that approved it"""
     approver_name: _builtins.str
-    """empty: this signer did not pair it"""
+    """empty: it has none here"""
     received: _builtins.float
     """Unix seconds"""
     seconds_left: _builtins.int
@@ -767,7 +767,7 @@ class Device(_message.Message):
     key: _builtins.str
     """hex"""
     name: _builtins.str
-    """when it was paired last; empty: this signer did not pair it"""
+    """what it was called last"""
     last_used: _builtins.float
     """when it approved a device last, to the minute"""
     revoked: _builtins.float

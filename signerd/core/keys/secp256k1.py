@@ -29,7 +29,6 @@ _ORDER_BYTES, _ZERO = ORDER.to_bytes(32, "big"), bytes(32)
 
 _WORTH_SHARING = 8
 """Signatures; to wake another thread takes as long as one or two of them."""
-_HELPER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="verify")
 
 
 class Nonce(enum.Enum):
@@ -156,12 +155,18 @@ def first_wrong(point: bytes, signed: Sequence[tuple[bytes, bytes]]) -> int | No
     # The C library works without the interpreter's lock: another processor takes the second half.
     half = len(signed) // 2
     try:
-        second = _HELPER.submit(_first_wrong, key, signed[half:])
+        second = _helper().submit(_first_wrong, key, signed[half:])
     except RuntimeError:
-        # The system gives us no more threads.
+        # The system gives us no more threads; what was put in line for one is dropped with the line.
+        _helper.cache_clear()
         return _first_wrong(key, signed)
     wrong, wrong_in_second = _first_wrong(key, signed[:half]), second.result()
     return wrong if wrong is not None or wrong_in_second is None else half + wrong_in_second
+
+
+@lru_cache(maxsize=1)
+def _helper() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max_workers=1, thread_name_prefix="verify")
 
 
 def _first_wrong(key: PublicKey, signed: Sequence[tuple[bytes, bytes]]) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import threading
 
 import pytest
 from embit import ec
@@ -104,10 +105,14 @@ def test_verifies_alone_where_there_are_no_more_threads(monkeypatch, wrong):
     def refused(*_: object) -> None:
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(secp256k1._HELPER, "submit", refused)
+    secp256k1._helper.cache_clear()
+    monkeypatch.setattr(threading.Thread, "start", refused)
     signed = signed_by(b"\x01" * 32, 20)
     if wrong is not None:
         signed[wrong] = signed[wrong - 1][0], signed[wrong][1]
+    assert secp256k1.first_wrong(secp256k1.public_key(b"\x01" * 32), signed) == wrong
+    monkeypatch.undo()
+    assert secp256k1._helper()._work_queue.empty()
     assert secp256k1.first_wrong(secp256k1.public_key(b"\x01" * 32), signed) == wrong
 
 
