@@ -262,6 +262,19 @@ def test_refuses_a_wrong_signature_of_the_peers(channel_type, which, fault):
     assert channel.refusal(changed) == "policy-revoke-new-commitment-signed"
 
 
+@pytest.mark.parametrize("which", [0, 9, 10, 19])
+def test_refuses_a_wrong_signature_among_many(channel, which):
+    """So many are verified by two threads."""
+    htlcs = tuple(offered(number, 5_000_000) for number in range(1, 21))
+    channel.balances = (500_000_000, 400_000_000)
+    request = channel.validate(1, htlcs)
+    signatures = list(request.htlc_signatures)
+    signatures[which] = replace(signatures[which], signature=signatures[which - 1].signature)
+    changed = replace(request, htlc_signatures=tuple(signatures))
+    assert channel.refusal(changed) == "policy-revoke-new-commitment-signed"
+    channel.ask(request)
+
+
 @pytest.mark.parametrize("change", [lambda s: s[:-1], lambda s: (*s, s[0]), lambda s: (), lambda s: s[::-1]])
 def test_refuses_any_other_list_of_htlc_signatures(channel, change):
     channel.balances = WITH_HTLCS
