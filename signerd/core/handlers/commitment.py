@@ -17,7 +17,7 @@ from signerd.core.state.channel import Content, Contents, Funding
 from signerd.core.state.loss import Loss
 from signerd.core.tx import htlc_transaction, signing
 from signerd.core.tx.commitment import Commitment
-from signerd.core.tx.sighash import ALL, Digests
+from signerd.core.tx.sighash import ALL
 from signerd.core.tx.signing import Dialect
 from signerd.core.wire import channel as channel_wire
 from signerd.core.wire import commitment as wire
@@ -208,16 +208,14 @@ def _verify(
             rule, f"there are {len(message.htlc_signatures)} HTLC signatures for {len(outputs)} HTLCs"
         )
     sighash = htlc_transaction.sighash_type(composer.setup.format)
-    signed = []
-    for (index, output), signature in zip(outputs, message.htlc_signatures, strict=True):
-        assert output.witness_script is not None
+    for (index, _), signature in zip(outputs, message.htlc_signatures, strict=True):
         if signature.sighash != sighash:
             raise Refused(
                 rule, f"the HTLC at output {index} is signed with sighash type {signature.sighash:#x}"
             )
-        tx = htlc_transaction.compose_for(composed, index, feerate_per_kw=message.feerate)
-        digest = Digests(tx).segwit_v0(0, output.witness_script, output.output.value, sighash)
-        signed.append((signature.signature, digest))
+    digests = htlc_transaction.digests(composed, feerate_per_kw=message.feerate)
+    signatures = [signature.signature for signature in message.htlc_signatures]
+    signed = list(zip(signatures, digests, strict=True))
     wrong = secp256k1.first_wrong(composed.terms.keys.other_htlc, signed)
     if wrong is not None:
         raise Refused(rule, f"the peer's signature of the HTLC at output {outputs[wrong][0]} is wrong")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from hashlib import sha256
 
 from signerd.core.tx import script
 from signerd.core.tx.channel_type import CommitmentFormat
 from signerd.core.tx.commitment import Commitment, CommitmentKeys
 from signerd.core.tx.fees import htlc_fee
+from signerd.core.tx.reader import octets
 from signerd.core.tx.sighash import ALL, SINGLE_ANYONECANPAY
 from signerd.core.tx.transaction import Input, Outpoint, Output, Transaction
 
@@ -55,6 +57,44 @@ def compose_for(commitment: Commitment, index: int, *, feerate_per_kw: int) -> T
     )
 
 
+def digests(commitment: Commitment, *, feerate_per_kw: int) -> list[bytes]:
+    """What the other side signs of each HTLC transaction, in the order of `htlc_outputs`: 32 bytes.
+
+    That is the BIP 143 digest of what `compose_for` gives, whose parts that all of them share are made once.
+    Raises ValueError if an HTLC cannot pay its fee.
+    """
+    terms, kind = commitment.terms, sighash_type(commitment.terms.format)
+    version, txid = VERSION.to_bytes(4, "little"), commitment.txid
+    sequence = (1 if terms.format.anchors else 0).to_bytes(4, "little")
+    hashed_sequence = b"" if terms.format.anchors else _sha256d(sequence)
+    script_out = octets(_output_script(terms.keys.revocation, terms.keys.delayed, terms.to_self_delay))
+    fees = {way: htlc_fee(terms.format, feerate_per_kw, offered=way) for way in (True, False)}
+    found = []
+    for index, item in commitment.htlc_outputs():
+        assert item.htlc is not None
+        assert item.witness_script is not None
+        outpoint, amount, fee = txid + index.to_bytes(4, "little"), item.output.value, fees[item.htlc.offered]
+        if fee > amount:
+            raise ValueError(f"an HTLC of {amount} sat cannot pay {fee} sat")
+        locktime = item.htlc.cltv_expiry if item.htlc.offered else 0
+        # With anchors (SINGLE and ANYONECANPAY) other inputs and their sequences are not looked at.
+        others = bytes(64) if kind != ALL else _sha256d(outpoint) + hashed_sequence
+        found.append(
+            _sha256d(
+                version
+                + others
+                + outpoint
+                + octets(item.witness_script)
+                + amount.to_bytes(8, "little")
+                + sequence
+                + _sha256d((amount - fee).to_bytes(8, "little") + script_out)
+                + locktime.to_bytes(4, "little")
+                + kind.to_bytes(4, "little")
+            )
+        )
+    return found
+
+
 # Every HTLC transaction of a commitment pays to the same script.
 @lru_cache(maxsize=256)
 def _output_script(revocation_key: bytes, delayed_key: bytes, to_self_delay: int) -> bytes:
@@ -62,3 +102,7 @@ def _output_script(revocation_key: bytes, delayed_key: bytes, to_self_delay: int
         revocation_key=revocation_key, delayed_key=delayed_key, to_self_delay=to_self_delay
     )
     return script.p2wsh(witness_script)
+
+
+def _sha256d(data: bytes) -> bytes:
+    return sha256(sha256(data).digest()).digest()

@@ -44,7 +44,7 @@ class PsbtInput:
             reader = Reader(stack, f"the final witness of {where}")
             read_stack(reader)
             reader.finish()
-        _check_taproot_origins(fields, psbt_fields.IN_TAP_ORIGIN, where)
+        _check_taproot_origins(fields, psbt_fields.IN_TAP_ORIGIN, "input", number)
         return cls(fields, spent, proven=whole is not None)
 
     @property
@@ -113,7 +113,7 @@ class PsbtOutput:
     @classmethod
     def of(cls, fields: Map, number: int) -> Self:
         """Raises MalformedMessage if a taproot origin is not in form."""
-        _check_taproot_origins(fields, psbt_fields.OUT_TAP_ORIGIN, f"output {number} of the PSBT")
+        _check_taproot_origins(fields, psbt_fields.OUT_TAP_ORIGIN, "output", number)
         return cls(fields)
 
     @property
@@ -146,14 +146,14 @@ class Psbt:
         reader = Reader(raw, "the PSBT")
         if reader.take(len(MAGIC)) != MAGIC:
             raise MalformedMessage("the PSBT does not begin as one")
-        fields = Map.parse(reader, GLOBAL_FORMS, what="the global map")
+        fields = Map.parse(reader, GLOBAL_FORMS, "the global map")
         version = int.from_bytes(fields.get(psbt_fields.GLOBAL_VERSION) or b"", "little")
         if version not in (0, psbt_v2.VERSION):
             raise MalformedMessage(f"the PSBT has version {version}, which nobody has defined")
         tx = _embedded(fields, whole) if version == 0 else None
         ins, outs = (len(tx.inputs), len(tx.outputs)) if tx else psbt_v2.counts(fields, reader.left)
-        inputs = [Map.parse(reader, INPUT_FORMS, what=f"input {number}") for number in range(ins)]
-        outputs = [Map.parse(reader, OUTPUT_FORMS, what=f"output {number}") for number in range(outs)]
+        inputs = [Map.parse(reader, INPUT_FORMS, "input ", number) for number in range(ins)]
+        outputs = [Map.parse(reader, OUTPUT_FORMS, "output ", number) for number in range(outs)]
         reader.finish()
         psbt_v2.check_fields(version, fields, inputs, outputs)
         tx = tx or psbt_v2.transaction(fields, inputs, outputs)
@@ -208,8 +208,11 @@ def _output_of(whole: bytes, outpoint: Outpoint, stated: Output | None, where: s
     return spent
 
 
-def _check_taproot_origins(fields: Map, kind: int, where: str) -> None:
-    for _, value in fields.all(kind):
+def _check_taproot_origins(fields: Map, kind: int, side: str, number: int) -> None:
+    for key, value in fields.pairs:
+        if key[0] != kind:
+            continue
+        where = f"{side} {number} of the PSBT"
         reader = Reader(value, f"a taproot origin of {where}")
         reader.take(32 * reader.count(32))
         if reader.left < 4 or reader.left % 4:

@@ -47,16 +47,21 @@ class Map:
     pairs: tuple[tuple[bytes, bytes], ...] = ()
 
     @classmethod
-    def parse(cls, reader: Reader, forms: Mapping[int, KeyForm], *, what: str) -> Self:
-        """Up to and with the separator. Raises MalformedMessage for a repeated key or one of another form."""
+    def parse(cls, reader: Reader, forms: Mapping[int, KeyForm], what: str, number: int | str = "") -> Self:
+        """Up to and with the separator. Raises MalformedMessage for a repeated key or one of another form.
+
+        `what` and `number` name the map in it.
+        """
         pairs: dict[bytes, bytes] = {}
         while size := reader.compact_size():
             key, value = reader.take(size), reader.octets()
             if key in pairs:
-                raise MalformedMessage(f"{what} of the PSBT has a key twice")
+                raise MalformedMessage(f"{what}{number} of the PSBT has a key twice")
             form = forms.get(key[0])
             if form is not None and not _fits(form, key, value):
-                raise MalformedMessage(f"{what} of the PSBT has a field {key[0]:#04x} of the wrong length")
+                raise MalformedMessage(
+                    f"{what}{number} of the PSBT has a field {key[0]:#04x} of the wrong length"
+                )
             pairs[key] = value
         return cls(tuple(pairs.items()))
 

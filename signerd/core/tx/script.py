@@ -37,6 +37,10 @@ OP_CHECKMULTISIG = b"\xae"
 OP_CHECKLOCKTIMEVERIFY = b"\xb1"
 OP_CHECKSEQUENCEVERIFY = b"\xb2"
 
+# A large commitment has hundreds of these.
+_PUSH_20 = b"\x14"
+_P2WSH = OP_0 + b"\x20"
+
 ANCHOR_CSV = 16
 """Blocks after which anyone may take an anchor."""
 
@@ -153,7 +157,8 @@ def _framed(frame: tuple[bytes, bytes, bytes], payment_ripemd: bytes, cltv_expir
     before, between, after = frame
     return (
         before
-        + push(payment_ripemd)
+        + _PUSH_20
+        + payment_ripemd
         + between
         + (b"" if cltv_expiry is None else number(cltv_expiry))
         + after
@@ -177,7 +182,7 @@ def htlc(
 
 
 def p2wsh(witness_script: bytes) -> bytes:
-    return OP_0 + push(hashlib.sha256(witness_script).digest())
+    return _P2WSH + hashlib.sha256(witness_script).digest()
 
 
 def p2wpkh(key: bytes) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import struct
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from signerd.errors import MalformedMessage
 
 SIGHASH_ALL = 0x01
 SIGHASH_SINGLE_ANYONECANPAY = 0x83
+_SIGHASHES = (SIGHASH_ALL, SIGHASH_SINGLE_ANYONECANPAY)
 
 
 class Side(enum.IntEnum):
@@ -106,7 +108,7 @@ class BitcoinTx:
 
 def _read_sighash(reader: Reader) -> int:
     value = reader.take(1)[0]
-    if value not in (SIGHASH_ALL, SIGHASH_SINGLE_ANYONECANPAY):
+    if value not in _SIGHASHES:
         raise MalformedMessage(f"a sighash type is 0x01 or 0x83, not 0x{value:02x}")
     return value
 
@@ -129,6 +131,19 @@ DEV_CHANNEL_SECRETS = records.record(DevChannelSecrets, "secrets")
 TX = records.record(BitcoinTx, "bitcoin_tx")
 BITCOIN_SIGNATURE = records.record(BitcoinSignature, "bitcoin_signature")
 
-HTLCS = records.array(HTLC)
+# A commitment has hundreds of these two.
+HTLCS = records.array(
+    HTLC,
+    shape=struct.Struct(">BQ32sI"),
+    make=lambda side, *rest: Htlc(_SIDES[side], *rest) if side < len(_SIDES) else None,
+)
 UTXOS = records.array(UTXO)
-BITCOIN_SIGNATURES = records.array(BITCOIN_SIGNATURE)
+BITCOIN_SIGNATURES = records.array(
+    BITCOIN_SIGNATURE,
+    shape=struct.Struct(">64sB"),
+    make=lambda signature, sighash: (
+        BitcoinSignature(signature, sighash)
+        if sighash in _SIGHASHES and fields.is_signature(signature)
+        else None
+    ),
+)

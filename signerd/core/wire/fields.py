@@ -41,6 +41,10 @@ class Reader:
         self._position = end
         return self._data[start:end]
 
+    def peek(self, count: int) -> bytes:
+        """The next `count` bytes, which stay unread; fewer if the message ends before."""
+        return self._data[self._position : self._position + count]
+
     def take_to_nul(self) -> bytes:
         """The bytes before the next NUL, which is consumed as well."""
         start = self._position
@@ -105,8 +109,13 @@ def _bad_point(value: bytes) -> str | None:
     return None if secp256k1.is_point(value) else "not a compressed secp256k1 point"
 
 
+def is_signature(value: bytes) -> bool:
+    """Whether r and s, the first 64 bytes, are both below the group order."""
+    return value[:32] < _ORDER and value[32:64] < _ORDER
+
+
 def _bad_signature(value: bytes) -> str | None:
-    if value[:32] < _ORDER and value[32:64] < _ORDER:
+    if is_signature(value):
         return None
     return "r or s of a signature is not below the group order"
 

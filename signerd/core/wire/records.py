@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, TypeVar, get_type_hints
+import struct
+from collections.abc import Callable
+from typing import Any, TypeVar, cast, get_type_hints
 
 from signerd.core.wire.fields import BOOL, U16, Field, Reader
 from signerd.errors import MalformedMessage
@@ -21,8 +23,14 @@ def optional(inner: Field[T]) -> Field[T | None]:
     )
 
 
-def array(inner: Field[T]) -> Field[tuple[T, ...]]:
-    """u16 count, then the items. A count that cannot fit is refused before anything is read."""
+def array(
+    inner: Field[T], *, shape: struct.Struct | None = None, make: Callable[..., T | None] | None = None
+) -> Field[tuple[T, ...]]:
+    """u16 count, then the items. A count that cannot fit is refused before anything is read.
+
+    Items of one `shape` are read at once: `make` gets the values of one, and returns None where `inner`
+    has to look, and say what is wrong.
+    """
     if inner.least < 1:
         raise ValueError(f"an array of {inner.name} is not bounded by its message")
 
@@ -30,6 +38,11 @@ def array(inner: Field[T]) -> Field[tuple[T, ...]]:
         count = U16.read(reader)
         if count * inner.least > reader.left:
             raise MalformedMessage(f"{count} items do not fit in the {reader.left} bytes left")
+        if shape is not None and make is not None:
+            found = [make(*values) for values in shape.iter_unpack(reader.peek(count * shape.size))]
+            if None not in found:
+                reader.take(count * shape.size)
+                return tuple(cast("list[T]", found))
         items: list[T] = []
         try:
             for _ in range(count):

@@ -16,6 +16,7 @@ from signerd.core.tx import commitment, htlc_transaction, script
 from signerd.core.tx.channel_type import CommitmentFormat
 from signerd.core.tx.commitment import CommitmentKeys, Kind
 from signerd.core.tx.htlc import Htlc
+from signerd.core.tx.sighash import Digests
 from signerd.core.tx.transaction import Outpoint, Transaction
 
 VECTORS = bolt3.load("commitments")
@@ -154,6 +155,43 @@ def test_an_htlc_that_cannot_pay_its_fee_has_no_transaction(anchored):
     assert whole.outputs[0].value == 0
     with pytest.raises(ValueError, match="cannot pay"):
         htlc_transaction.compose(spent, amount_sat=1000, fee_sat=1001, **parts)
+
+
+htlcs = st.builds(
+    Htlc,
+    offered=st.booleans(),
+    amount_msat=st.integers(2_000_000, 10**12),
+    payment_hash=st.binary(min_size=32, max_size=32),
+    cltv_expiry=st.integers(0, 499_999_999),
+)
+
+
+@given(
+    chosen=st.sampled_from(CommitmentFormat),
+    flying=st.lists(htlcs, max_size=5),
+    feerate=st.integers(0, 2000),
+    delay=st.integers(1, 2016),
+)
+def test_what_htlc_signatures_sign_follows_from_the_transactions(chosen, flying, feerate, delay):
+    terms = dataclasses.replace(
+        _empty_terms(), format=chosen, htlcs=tuple(flying), to_self_delay=delay, to_other_sat=5000
+    )
+    composed = commitment.compose(terms)
+    kind = htlc_transaction.sighash_type(chosen)
+    expected = [
+        Digests(htlc_transaction.compose_for(composed, index, feerate_per_kw=feerate)).segwit_v0(
+            0, item.witness_script, item.output.value, kind
+        )
+        for index, item in composed.htlc_outputs()
+    ]
+    assert htlc_transaction.digests(composed, feerate_per_kw=feerate) == expected
+
+
+def test_nothing_is_signed_of_an_htlc_that_cannot_pay_its_fee():
+    flying = Htlc(offered=True, amount_msat=10**6, payment_hash=bytes(32), cltv_expiry=9)
+    terms = dataclasses.replace(_empty_terms(), format=CommitmentFormat.ANCHORS, htlcs=(flying,))
+    with pytest.raises(ValueError, match="cannot pay"):
+        htlc_transaction.digests(commitment.compose(terms), feerate_per_kw=10_000)
 
 
 def test_composes_a_commitment_with_all_htlcs_that_a_channel_can_hold():

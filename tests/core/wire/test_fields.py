@@ -6,6 +6,8 @@ import tracemalloc
 
 import pytest
 from helpers.wire_messages import POINTS
+from hypothesis import given
+from hypothesis import strategies as st
 
 from signerd.core.keys import secp256k1
 from signerd.core.wire import composites, fields, records
@@ -136,3 +138,33 @@ def test_least_is_the_size_of_the_smallest_value():
     assert composites.UTXO.least == len(composites.UTXO.write(smallest))
     smallest = composites.CloseInfo(0, bytes(33), None, False, 0)
     assert composites.CLOSE_INFO.least == len(composites.CLOSE_INFO.write(smallest))
+
+
+QUICK = {
+    "htlcs": (composites.HTLCS, composites.HTLC),
+    "signatures": (composites.BITCOIN_SIGNATURES, composites.BITCOIN_SIGNATURE),
+}
+
+
+@pytest.mark.parametrize("name", QUICK)
+@given(data=st.data())
+def test_what_is_read_at_once_is_read_as_one_by_one(name, data):
+    """Value for value, and where one is bad, word for word."""
+    quick, item = QUICK[name]
+    one_by_one = records.array(item)
+    byte = st.sampled_from([0, 1, 2, 0x7F, 0x83, 0xFF])
+    count = data.draw(st.integers(0, 4))
+    size = max(0, count * item.least + data.draw(st.sampled_from([0, 0, 0, -1, 3])))
+    body = bytearray(data.draw(st.binary(min_size=size, max_size=size)))
+    for place in data.draw(st.lists(st.integers(0, max(0, size - 1)), max_size=6)):
+        if size:
+            body[place] = data.draw(byte)
+    raw = count.to_bytes(2, "big") + bytes(body)
+    outcomes = []
+    for field in (quick, one_by_one):
+        reader = fields.Reader(raw)
+        try:
+            outcomes.append((field.read(reader), reader.left))
+        except MalformedMessage as problem:
+            outcomes.append(problem.message)
+    assert outcomes[0] == outcomes[1]
