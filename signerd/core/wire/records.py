@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import struct
 from collections.abc import Callable
 from typing import Any, TypeVar, cast, get_type_hints
@@ -33,16 +34,20 @@ def array(
     """
     if inner.least < 1:
         raise ValueError(f"an array of {inner.name} is not bounded by its message")
+    if shape is not None and shape.size != inner.least:
+        raise ValueError(f"{inner.name} has {inner.least} bytes, not {shape.size}")
 
     def read(reader: Reader) -> tuple[T, ...]:
         count = U16.read(reader)
         if count * inner.least > reader.left:
             raise MalformedMessage(f"{count} items do not fit in the {reader.left} bytes left")
         if shape is not None and make is not None:
-            found = [make(*values) for values in shape.iter_unpack(reader.peek(count * shape.size))]
-            if None not in found:
+            values = (make(*parts) for parts in shape.iter_unpack(reader.peek(count * shape.size)))
+            found = list(itertools.takewhile(_is_there, values))
+            if len(found) == count:
                 reader.take(count * shape.size)
                 return tuple(cast("list[T]", found))
+            del found
         items: list[T] = []
         try:
             for _ in range(count):
@@ -57,6 +62,10 @@ def array(
         read=read,
         write=lambda value: U16.write(len(value)) + b"".join([inner.write(item) for item in value]),
     )
+
+
+def _is_there(value: object) -> bool:
+    return value is not None
 
 
 def layout(kind: type[Any]) -> tuple[tuple[str, Field[Any]], ...]:
