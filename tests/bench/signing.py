@@ -147,6 +147,7 @@ async def _ask_simple(seats: Sequence[Seat], size: Size, suffix: str) -> None:
             continue
         for begin in range(0, size.requests, _CHUNK):
             for seat in seats:
+                await _wake(seat)
                 count = min(_CHUNK, size.requests - begin)
                 await seat.signer.until(_asked(seat, question, name + suffix, count))
 
@@ -158,8 +159,14 @@ async def _ask_commitments(seats: Sequence[Seat], htlcs: int, rounds: int) -> No
     for begin in range(0, rounds, _ROUNDS_IN_TURN):
         feerates = [FEERATES[n % len(FEERATES)] for n in range(begin, min(begin + _ROUNDS_IN_TURN, rounds))]
         for seat in able:
+            await _wake(seat)
             for feerate in feerates:
                 await seat.signer.until(new_commitments(seat, feerate, f", {htlcs} HTLCs"))
+
+
+async def _wake(seat: Seat) -> None:
+    """One request that is not timed: while it was the other's turn, whatever could cool down has."""
+    await seat.signer.until(_asked(seat, _ecdh, "", 1))
 
 
 async def _asked(seat: Seat, question: Callable[[Seat], Step], name: str, count: int) -> None:
