@@ -73,7 +73,7 @@ CORE_USES = {
 CORE_EXCEPTIONS = {
     "signerd.core.certificates": {"datetime"},
     # A second thread does half of a long calculation.
-    "signerd.core.keys.secp256k1": {"concurrent"},
+    "signerd.core.keys.helper": {"concurrent"},
     "signerd.core.restore_guide": {"shlex"},
     "signerd.core.state.codec": {"msgspec"},
     "signerd.core.state.entries": {"msgspec"},

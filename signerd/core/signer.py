@@ -94,7 +94,7 @@ def _foreign(request: SigningRequest, book: Book) -> frozenset[ChannelId]:
     new = frozenset(
         channel_id
         for channel_id in entries.channels_of_others(request.entries)
-        if book.channel(channel_id) is None and not book.is_foreign(channel_id)
+        if not book.has_channel(channel_id) and not book.is_foreign(channel_id)
     )
     if new and book.foreign_count + len(new) > MOST_FOREIGN_CHANNELS:
         # They are remembered on disk, and it is the node that names them.

@@ -89,6 +89,12 @@ class StateDb:
         self._keep(channel_id, channel)
         return channel
 
+    def has_channel(self, channel_id: ChannelId) -> bool:
+        """Whether `channel` would find it; its state is not looked at."""
+        if channel_id in self._cache:
+            return True
+        return self._one("SELECT 1 FROM channel WHERE id = ?", (_key(channel_id),)) is not None
+
     @property
     def channel_count(self) -> int:
         """How many channels are known, forgotten ones that must stay known with them."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import resource
 import subprocess
 import sys
 
@@ -105,3 +106,32 @@ def test_threads_share_one_heap(call, heaps):
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=True
     )
     assert done.stdout.count("<heap nr=") == heaps
+
+
+@pytest.mark.parametrize(("call", "anew"), [("", True), ("hardening.share_one_heap()", False)])
+def test_a_few_free_megabytes_are_kept_for_the_next_message(call, anew):
+    """Counted by page faults: the kernel gives a page only when it is touched."""
+    script = (
+        "import ctypes, resource\n"
+        "from signerd.daemon import hardening\n"
+        f"{call}\n"
+        "libc, size = ctypes.CDLL(None), 5 << 20\n"
+        "libc.malloc.restype = ctypes.c_void_p\n"
+        "libc.free.argtypes, libc.memset.argtypes = [ctypes.c_void_p], [ctypes.c_void_p, ctypes.c_int, "
+        "ctypes.c_size_t]\n"
+        "def message():\n"
+        "    pieces = [libc.malloc(size) for _ in range(4)]\n"
+        "    for piece in pieces: libc.memset(piece, 1, size)\n"
+        "    for piece in reversed(pieces): libc.free(piece)\n"
+        "message()\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "for _ in range(10): message()\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)\n"
+    )
+    if not hasattr(ctypes.CDLL(None), "mallopt"):
+        pytest.skip("another C library")
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=True
+    )
+    pages = 10 * 4 * (5 << 20) // resource.getpagesize()
+    assert (int(done.stdout) > pages // 2) is anew

@@ -148,6 +148,7 @@ def test_more_channels_than_are_kept_decoded_are_all_there(tmp_path):
         store.commit(Changes(channels={ChannelId(PEER, n): ChannelState() for n in range(count)}))
         assert all(store.channel(ChannelId(PEER, n)) == ChannelState() for n in range(count))
         assert len(store._cache) == state_db.CACHED_CHANNELS
+        assert [n for n in range(count + 1) if not store.has_channel(ChannelId(PEER, n))] == [count]
 
 
 IDS = st.sampled_from([ChannelId(PEER, number) for number in range(5)])
@@ -170,7 +171,10 @@ def test_channels_are_counted_right_however_they_come_and_go(steps, data):
                 store.close()
                 store = StateDb(Path(directory) / "db")
             assert (book.channel_count, book.foreign_count) == (store.channel_count, store.foreign_count)
-            assert all(store.is_foreign(n) == book.is_foreign(n) for n in [CHANNEL_ID, *channels, *foreign])
+            for number in [CHANNEL_ID, *channels, *foreign]:
+                assert store.is_foreign(number) == book.is_foreign(number)
+                assert store.has_channel(number) == book.has_channel(number)
+                assert book.has_channel(number) == (book.channel(number) is not None)
         store.close()
 
 
@@ -215,8 +219,10 @@ def test_a_damaged_channel_is_told_and_never_taken_for_a_new_one(tmp_path, state
         store.commit(Changes(channels={CHANNEL_ID: READY}))
         store._connection.execute("UPDATE channel SET state = ?", (state,))
         store._connection.commit()
-    with StateDb(tmp_path / "db") as store, pytest.raises(StateError, match="stored value"):
-        store.channel(CHANNEL_ID)
+    with StateDb(tmp_path / "db") as store:
+        assert store.has_channel(CHANNEL_ID)
+        with pytest.raises(StateError, match="stored value"):
+            store.channel(CHANNEL_ID)
 
 
 def test_payments_are_counted_by_their_end_and_forgotten_after_it(tmp_path):

@@ -78,7 +78,9 @@ def validate_commitment(message: wire.ValidateCommitmentTx, call: Call) -> Answe
     secret = None
     if number and call.book.node.hsm_version < _REVOKED_BY_ITSELF:
         after, secret = after.revoke_holder(number - 1), composer.keys.release_secret(number - 1)
-    reply = wire.ValidateCommitmentTxReply(secret, composer.keys.per_commitment_point(number + 1))
+    next_point = composer.keys.per_commitment_point(number + 1)
+    composer.make_ready(next_point)
+    reply = wire.ValidateCommitmentTxReply(secret, next_point)
     return composing.answer(reply, channel_id, channel, after)
 
 

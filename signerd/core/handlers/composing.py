@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from signerd.core.handlers.call import Answer, Call
+from signerd.core.keys import helper
 from signerd.core.keys.channel import Basepoints, ChannelKeys
 from signerd.core.state.book import Changes, ChannelId
 from signerd.core.state.channel import ChannelState, Content, Funding, Setup
@@ -32,6 +33,10 @@ class Composer:
     def holder_keys(self, number: int) -> CommitmentKeys:
         """The keys of our own commitment `number`."""
         return _keys(self.keys.per_commitment_point(number), self.keys.basepoints, self.setup.counterparty)
+
+    def make_ready(self, point: bytes) -> None:
+        """Begin to make the keys of our own commitment with this point: soon it will be asked about."""
+        helper.begin(_keys, point, self.keys.basepoints, self.setup.counterparty)
 
     def counterparty_keys(self, point: bytes) -> CommitmentKeys:
         """The keys of the peer's commitment that has this point (33 bytes)."""

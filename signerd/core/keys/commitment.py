@@ -99,9 +99,9 @@ def derive_secret(base_secret: bytes, per_commitment_point: bytes) -> bytes:
 
 def revocation_point(revocation_basepoint: bytes, per_commitment_point: bytes) -> bytes:
     """The revocation key of one commitment: the basepoint is of the side that may punish (33 bytes)."""
-    return secp256k1.add_points(
-        secp256k1.multiply_point(revocation_basepoint, _hash(revocation_basepoint, per_commitment_point)),
-        secp256k1.multiply_point(per_commitment_point, _hash(per_commitment_point, revocation_basepoint)),
+    return secp256k1.sum_of_multiples(
+        (revocation_basepoint, _hash(revocation_basepoint, per_commitment_point)),
+        (per_commitment_point, _hash(per_commitment_point, revocation_basepoint)),
     )
 
 

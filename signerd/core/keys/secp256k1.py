@@ -9,15 +9,17 @@ from __future__ import annotations
 import enum
 import hashlib
 import itertools
+from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from typing import Any
 
 from coincurve import PrivateKey, PublicKey, PublicKeyXOnly
 from coincurve._libsecp256k1 import lib
 from coincurve.ecdsa import cdata_to_der, der_to_cdata, deserialize_compact, serialize_compact
 from coincurve.utils import DEFAULT_NONCE
 
+from signerd.core.keys import helper
 from signerd.errors import MalformedMessage
 
 ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
@@ -150,40 +152,44 @@ def first_wrong(point: bytes, signed: Sequence[tuple[bytes, bytes]]) -> int | No
     key = _verifier(point)
     if key is None:
         return 0 if signed else None
-    if len(signed) < _WORTH_SHARING:
-        return _first_wrong(key, signed)
-    # The C library works without the interpreter's lock: another processor takes the second half.
-    half = len(signed) // 2
-    try:
-        second = _helper().submit(_first_wrong, key, signed[half:])
-    except RuntimeError:
-        # The system gives us no more threads; what was put in line for one is dropped with the line.
-        _helper.cache_clear()
-        return _first_wrong(key, signed)
-    wrong, wrong_in_second = _first_wrong(key, signed[:half]), second.result()
-    return wrong if wrong is not None or wrong_in_second is None else half + wrong_in_second
+    # What needs the interpreter's lock comes first: two threads that both want it wait for each other.
+    parsed = [(place, _parsed(signature, digest), digest) for place, (signature, digest) in enumerate(signed)]
+    # Each takes the next one that is left, so that nobody waits long for the other.
+    left = deque(parsed)
+    other = helper.begin(_first_wrong, key, left) if len(signed) >= _WORTH_SHARING else None
+    if other is None:
+        return _first_wrong(key, deque(parsed))
+    ours = _first_wrong(key, left)
+    # A helper that had other things to do has taken none, and need not be waited for.
+    theirs = None if other.cancel() else other.result()
+    return min((place for place in (ours, theirs) if place is not None), default=None)
 
 
-@lru_cache(maxsize=1)
-def _helper() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(max_workers=1, thread_name_prefix="verify")
-
-
-def _first_wrong(key: PublicKey, signed: Sequence[tuple[bytes, bytes]]) -> int | None:
-    for place, (signature, digest) in enumerate(signed):
-        if not _is_signed(key, signature, digest):
+def _first_wrong(key: PublicKey, left: deque[tuple[int, Any, bytes]]) -> int | None:
+    """The place of the first that is wrong, of those that are taken here; later ones may be left."""
+    context, point, verify = key.context.ctx, key.public_key, lib.secp256k1_ecdsa_verify
+    while True:
+        try:
+            place, signature, digest = left.popleft()  # one at a time, whoever else takes them
+        except IndexError:
+            return None
+        if signature is None or verify(context, signature, digest, point) != 1:
+            left.clear()  # all before it are taken
             return place
-    return None
 
 
 def _is_signed(key: PublicKey, signature: bytes, digest: bytes) -> bool:
+    return _first_wrong(key, deque([(0, _parsed(signature, digest), digest)])) is None
+
+
+def _parsed(signature: bytes, digest: bytes) -> Any:
+    """A signature as the C library wants it; None if it cannot be one of this digest."""
     if len(signature) != 64 or len(digest) != 32:
-        return False
+        return None
     if not (_ZERO < signature[:32] < _ORDER_BYTES and _ZERO < signature[32:] < _ORDER_BYTES):
-        return False
+        return None
     # Not `key.verify`: it takes DER alone, and writing and reading that costs a quarter of the verification.
-    parsed = deserialize_compact(signature)
-    return bool(lib.secp256k1_ecdsa_verify(key.context.ctx, parsed, digest, key.public_key) == 1)
+    return deserialize_compact(signature)
 
 
 def sign_schnorr(secret: bytes, digest: bytes, aux_randomness: bytes) -> bytes:
@@ -234,14 +240,13 @@ def multiply_secret(secret: bytes, factor: bytes) -> bytes:
     return _key(secret).multiply(factor).secret
 
 
-def multiply_point(point: bytes, factor: bytes) -> bytes:
-    """factor * point, compressed. Raises ValueError if the factor is not in 1 .. n - 1."""
-    return PublicKey(point).multiply(factor).format(compressed=True)
+def sum_of_multiples(*terms: tuple[bytes, bytes]) -> bytes:
+    """The sum of factor * point, compressed, for pairs of a point and a factor.
 
-
-def add_points(one: bytes, other: bytes) -> bytes:
-    """The sum of two points, compressed. Raises ValueError when they cancel out."""
-    return PublicKey.combine_keys([PublicKey(one), PublicKey(other)]).format(compressed=True)
+    Raises ValueError if a factor is not in 1 .. n - 1, or when the terms cancel out.
+    """
+    multiples = [PublicKey(point).multiply(factor) for point, factor in terms]
+    return PublicKey.combine_keys(multiples).format(compressed=True)
 
 
 def tagged_hash(tag: bytes, data: bytes) -> bytes:

@@ -32,6 +32,9 @@ class Book(Protocol):
     def channel(self, channel_id: ChannelId) -> ChannelState | None:
         """None for one that was never seen, or was forgotten."""
 
+    def has_channel(self, channel_id: ChannelId) -> bool:
+        """Whether `channel` would find it; its state is not looked at."""
+
     @property
     def channel_count(self) -> int:
         """How many channels are known, forgotten ones that must stay known with them."""
@@ -98,6 +101,9 @@ class MemoryBook:
 
     def channel(self, channel_id: ChannelId) -> ChannelState | None:
         return self.channels.get(channel_id)
+
+    def has_channel(self, channel_id: ChannelId) -> bool:
+        return channel_id in self.channels
 
     def payment(self, payment_hash: bytes) -> ApprovedPayment | None:
         return self.payments.get(payment_hash)

@@ -53,8 +53,9 @@ class Map:
         `what` and `number` name the map in it.
         """
         pairs: dict[bytes, bytes] = {}
-        while size := reader.compact_size():
-            key, value = reader.take(size), reader.octets()
+        # The separator reads as an empty key.
+        while key := reader.octets():
+            value = reader.octets()
             if key in pairs:
                 raise MalformedMessage(f"{what}{number} of the PSBT has a key twice")
             form = forms.get(key[0])

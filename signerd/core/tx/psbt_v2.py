@@ -14,21 +14,28 @@ VERSION = 2
 FIRST_TIME = 500_000_000
 """From here on a locktime is a time and not a height."""
 
-_GLOBAL = (
-    psbt_fields.GLOBAL_TX_VERSION,
-    psbt_fields.GLOBAL_FALLBACK_LOCKTIME,
-    psbt_fields.GLOBAL_INPUT_COUNT,
-    psbt_fields.GLOBAL_OUTPUT_COUNT,
-    psbt_fields.GLOBAL_TX_MODIFIABLE,
+# The keys of fields that only this version has: one byte each, the type.
+_GLOBAL = frozenset(
+    bytes([kind])
+    for kind in (
+        psbt_fields.GLOBAL_TX_VERSION,
+        psbt_fields.GLOBAL_FALLBACK_LOCKTIME,
+        psbt_fields.GLOBAL_INPUT_COUNT,
+        psbt_fields.GLOBAL_OUTPUT_COUNT,
+        psbt_fields.GLOBAL_TX_MODIFIABLE,
+    )
 )
-_INPUT = (
-    psbt_fields.IN_PREVIOUS_TXID,
-    psbt_fields.IN_OUTPUT_INDEX,
-    psbt_fields.IN_SEQUENCE,
-    psbt_fields.IN_TIME_LOCKTIME,
-    psbt_fields.IN_HEIGHT_LOCKTIME,
+_INPUT = frozenset(
+    bytes([kind])
+    for kind in (
+        psbt_fields.IN_PREVIOUS_TXID,
+        psbt_fields.IN_OUTPUT_INDEX,
+        psbt_fields.IN_SEQUENCE,
+        psbt_fields.IN_TIME_LOCKTIME,
+        psbt_fields.IN_HEIGHT_LOCKTIME,
+    )
 )
-_OUTPUT = (psbt_fields.OUT_AMOUNT, psbt_fields.OUT_SCRIPT)
+_OUTPUT = frozenset({bytes([psbt_fields.OUT_AMOUNT]), bytes([psbt_fields.OUT_SCRIPT])})
 
 
 def counts(fields: Map, left: int) -> tuple[int, int]:
@@ -118,5 +125,8 @@ def _number(fields: Map, kind: int) -> int | None:
     return None if value is None else int.from_bytes(value, "little")
 
 
-def _has(item: Map, kinds: Sequence[int]) -> bool:
-    return any(len(key) == 1 and key[0] in kinds for key, _ in item.pairs)
+def _has(item: Map, keys: frozenset[bytes]) -> bool:
+    for key, _ in item.pairs:  # noqa: SIM110 (hundreds of times for a large commitment)
+        if key in keys:
+            return True
+    return False

@@ -34,11 +34,14 @@ class Reader:
 
     def number(self, size: int) -> int:
         """An unsigned little-endian number of `size` bytes."""
-        return int.from_bytes(self.take(size), "little")
+        start, end = self._position, self._position + size
+        if end > len(self._data):
+            self.take(size)
+        self._position = end
+        return int.from_bytes(self._data[start:end], "little")
 
     def compact_size(self) -> int:
         """A compact size in its shortest form, as Bitcoin Core requires it."""
-        # Most are one byte, and a large commitment has thousands.
         position, data = self._position, self._data
         if position < len(data) and (first := data[position]) < 0xFD:
             self._position = position + 1
@@ -58,6 +61,13 @@ class Reader:
 
     def octets(self) -> bytes:
         """A compact size, then that many bytes."""
+        # Most sizes are one byte, and a large commitment has thousands.
+        position, data = self._position, self._data
+        if position < len(data) and (size := data[position]) < 0xFD:
+            end = position + 1 + size
+            if end <= len(data):
+                self._position = end
+                return data[position + 1 : end]
         return self.take(self.compact_size())
 
     def finish(self) -> None:

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 from helpers.one_channel import ANCHORS, STATIC, OneChannel, bitcoin_tx, offered, psbt_of, received
 
-from signerd.core.keys import secp256k1
+from signerd.core.handlers import composing
+from signerd.core.keys import helper, secp256k1
 from signerd.core.tx.signing import Dialect
 from signerd.core.tx.transaction import Input, Outpoint, Output, Transaction
 from signerd.core.wire import channel as channel_wire
@@ -229,6 +230,18 @@ def test_validates_and_revokes(channel_type):
         reply.old_commitment_secret,
         reply.next_per_commitment_point,
     )
+
+
+def test_the_keys_of_the_commitment_after_a_valid_one_are_made_ahead(channel):
+    composing._keys.cache_clear()
+    channel.ask(channel.validate(1))
+    under_way = helper.begin(composing._keys.cache_info)  # behind what is under way already
+    assert under_way is not None
+    misses = under_way.result(10).misses
+    channel.composer.holder_keys(2)
+    assert composing._keys.cache_info().misses == misses
+    channel.composer.holder_keys(3)
+    assert composing._keys.cache_info().misses == misses + 1
 
 
 def test_the_same_validation_and_revocation_again_change_nothing(channel):

@@ -53,6 +53,13 @@ def test_derives_per_commitment_secrets_and_points(keys, number):
     assert keys.per_commitment_point(number).hex() == POINTS[number]
 
 
+def test_tells_the_same_points_however_often_and_in_whatever_order_they_are_asked_for(keys):
+    numbers = [*range(30), 3, 3, 1000000, *range(29, -1, -1), 2, 1, 0]
+    points = [keys.per_commitment_point(number) for number in numbers]
+    assert points == [commitment.point_of(keys.release_secret(number)) for number in numbers]
+    assert [points[0].hex(), points[32].hex()] == [POINTS[0], POINTS[1000000]]
+
+
 @pytest.mark.parametrize("number", SECRETS)
 def test_knows_its_own_secrets(keys, number):
     secret = bytes.fromhex(SECRETS[number])

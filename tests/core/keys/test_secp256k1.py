@@ -5,17 +5,20 @@ from __future__ import annotations
 import hashlib
 import hmac
 import threading
+from collections import deque
+from concurrent.futures import Future
 
 import pytest
 from embit import ec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signerd.core.keys import secp256k1
+from signerd.core.keys import helper, secp256k1
 from signerd.core.keys.secp256k1 import ORDER, Nonce
 from signerd.errors import MalformedMessage
 
 GENERATOR = bytes.fromhex("0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798")
+ONE = (1).to_bytes(32, "big")
 secrets = st.integers(1, ORDER - 1).map(lambda number: number.to_bytes(32, "big"))
 digests = st.binary(min_size=32, max_size=32)
 
@@ -100,20 +103,70 @@ def test_nothing_is_signed_by_what_is_no_point(point, count):
     assert secp256k1.first_wrong(point, []) is None
 
 
-@pytest.mark.parametrize("wrong", [None, 0, 19])
-def test_verifies_alone_where_there_are_no_more_threads(monkeypatch, wrong):
+@pytest.fixture(params=[None, 0, 9, 19])
+def one_wrong(request) -> tuple[bytes, list[tuple[bytes, bytes]], int | None]:
+    """A point, enough signatures for two threads, and which of them is wrong."""
+    signed, wrong = signed_by(b"\x01" * 32, 20), request.param
+    if wrong is not None:
+        signed[wrong] = signed[wrong - 1][0], signed[wrong][1]
+    return secp256k1.public_key(b"\x01" * 32), signed, wrong
+
+
+def test_does_not_wait_for_a_helper_that_has_other_things_to_do(one_wrong):
+    point, signed, wrong = one_wrong
+    release = threading.Event()
+    under_way = helper.begin(release.wait, 30)
+    assert under_way is not None
+    try:
+        assert secp256k1.first_wrong(point, signed) == wrong
+        assert not under_way.done()
+    finally:
+        release.set()
+        assert under_way.result(10)
+
+
+def done_and_lost(work, *given) -> None:
+    work(*given)
+
+
+def test_what_is_done_of_the_work_that_found_no_thread_counts_for_nothing(monkeypatch, one_wrong):
+    point, signed, wrong = one_wrong
+    monkeypatch.setattr(helper, "begin", done_and_lost)
+    assert secp256k1.first_wrong(point, signed) == wrong
+
+
+def done_at_once(work, *given) -> Future[object]:
+    done: Future[object] = Future()
+    done.set_result(work(*given))
+    return done
+
+
+def test_what_the_helper_finds_counts(monkeypatch, one_wrong):
+    point, signed, wrong = one_wrong
+    monkeypatch.setattr(helper, "begin", done_at_once)
+    assert secp256k1.first_wrong(point, signed) == wrong
+
+
+def test_nobody_goes_on_after_a_wrong_one():
+    signed = signed_by(b"\x01" * 32, 20)
+    left = deque((place, None, digest) for place, (_, digest) in enumerate(signed))
+    key = secp256k1._verifier(secp256k1.public_key(b"\x01" * 32))
+    assert key is not None
+    assert secp256k1._first_wrong(key, left) == 0
+    assert not left
+
+
+def test_verifies_alone_where_there_are_no_more_threads(monkeypatch, one_wrong):
+    point, signed, wrong = one_wrong
+
     def refused(*_: object) -> None:
         raise RuntimeError("can't start new thread")
 
-    secp256k1._helper.cache_clear()
+    helper._thread.cache_clear()
     monkeypatch.setattr(threading.Thread, "start", refused)
-    signed = signed_by(b"\x01" * 32, 20)
-    if wrong is not None:
-        signed[wrong] = signed[wrong - 1][0], signed[wrong][1]
-    assert secp256k1.first_wrong(secp256k1.public_key(b"\x01" * 32), signed) == wrong
+    assert secp256k1.first_wrong(point, signed) == wrong
     monkeypatch.undo()
-    assert secp256k1._helper()._work_queue.empty()
-    assert secp256k1.first_wrong(secp256k1.public_key(b"\x01" * 32), signed) == wrong
+    assert secp256k1.first_wrong(point, signed) == wrong
 
 
 @pytest.mark.parametrize(
@@ -174,23 +227,24 @@ def test_verifies_no_schnorr_signature_of_what_is_no_key(x_only, signature, dige
 def test_multiplies_and_adds_points_and_secrets_alike(secret, factor):
     point = secp256k1.public_key(secret)
     product = secp256k1.multiply_secret(secret, factor)
-    assert secp256k1.public_key(product) == secp256k1.multiply_point(point, factor)
+    assert secp256k1.public_key(product) == secp256k1.sum_of_multiples((point, factor))
     assert product == (int.from_bytes(secret, "big") * int.from_bytes(factor, "big") % ORDER).to_bytes(
         32, "big"
     )
     other = secp256k1.public_key(factor)
     if point[1:] != other[1:]:
         total = (int.from_bytes(secret, "big") + int.from_bytes(factor, "big")) % ORDER
-        assert secp256k1.add_points(point, other) == secp256k1.public_key(total.to_bytes(32, "big"))
+        total_point = secp256k1.public_key(total.to_bytes(32, "big"))
+        assert secp256k1.sum_of_multiples((point, ONE), (other, ONE)) == total_point
 
 
 def test_refuses_sums_and_products_that_are_no_point():
     opposite = b"\x03" + GENERATOR[1:]
     with pytest.raises(ValueError):
-        secp256k1.add_points(GENERATOR, opposite)
+        secp256k1.sum_of_multiples((GENERATOR, ONE), (opposite, ONE))
     for factor in (bytes(32), ORDER.to_bytes(32, "big")):
         with pytest.raises(ValueError):
-            secp256k1.multiply_point(GENERATOR, factor)
+            secp256k1.sum_of_multiples((GENERATOR, ONE), (GENERATOR, factor))
         with pytest.raises(ValueError):
             secp256k1.multiply_secret(b"\x01" * 32, factor)
 
