@@ -73,7 +73,7 @@ FULL = Plan(
         Size(channels=0, requests=500),
         Size(channels=2, requests=300, commitments=((0, 100), (30, 50), (483, 10))),
         Size(channels=100, requests=100, commitments=((0, 50), (30, 30), (483, 5))),
-        Size(channels=1000, requests=20, commitments=((0, 10), (30, 10), (483, 3))),
+        Size(channels=1000, requests=20, commitments=((0, 20), (30, 20), (483, 3))),
     ),
     started_with=1000,
     most_channels=10_000,
