@@ -87,9 +87,45 @@ def test_hsm_answers_equal_the_references(signerd):
             assert response.error == f"{outcome['rule']}: {outcome['reason']}"
 
 
+@pytest.mark.parametrize("name", ["life-static-in", "life-anchors-out"])
+def test_a_channels_life_is_answered_as_the_reference_did(signerd, name):
+    """State is kept from line to line; without it, nothing of a channel is answered."""
+    script = next(case for case in vectors.load("hsm")["cases"] if case["script"] == name)
+    steps = [step for step in script["steps"] if step["type"] != 2008]
+    lines = [{"kind": "hsm", "request": hsm_request(s).hex(), "now": HSM["made_at"]} for s in steps]
+    text = "\n".join(map(json.dumps, lines))
+    outcomes = play(signerd, text, seed=script["seed"], network=script["network"])
+    equal = 0
+    for step, outcome in zip(steps, outcomes, strict=True):
+        response = greenlight_pb2.HsmResponse.FromString(bytes.fromhex(outcome["response"]))
+        if step.get("should"):
+            continue  # one in which the two signers may differ
+        assert (outcome["outcome"] == "signed") == (step["outcome"] == "reply"), step["what"]
+        if step["outcome"] == "reply" and step.get("deterministic", True):
+            assert step["reply"] == response.raw.hex(), step["what"]
+            equal += 1
+    assert equal > 50
+    forgotten = play(signerd, text, "--fresh", seed=script["seed"], network=script["network"])
+    of_channels = [
+        outcome["outcome"]
+        for step, outcome in zip(steps, forgotten, strict=True)
+        if step["name"] in {"sign_remote_commitment_tx", "validate_commitment_tx"}
+    ]
+    assert of_channels
+    assert set(of_channels) == {"refused"}
+
+
 def hsm_request(step) -> bytes:
     context = step["context"]
-    request = greenlight_pb2.HsmRequest(request_id=7, raw=bytes.fromhex(step["raw"]))
+    entries = [
+        greenlight_pb2.SignerStateEntry(
+            key=entry["key"], version=entry["version"], value=bytes.fromhex(entry["value"])
+        )
+        for entry in step.get("signer_state_sent") or []
+    ]
+    request = greenlight_pb2.HsmRequest(request_id=7, raw=bytes.fromhex(step["raw"]), signer_state=entries)
+    for raw in step.get("requests") or []:
+        request.requests.append(greenlight_pb2.PendingRequest.FromString(bytes.fromhex(raw)))
     if context:
         request.context.CopyFrom(
             greenlight_pb2.HsmRequestContext(

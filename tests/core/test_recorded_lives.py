@@ -10,15 +10,19 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import pytest
-from helpers import vectors
+from helpers import vectors, witnesses
 
 from signerd.core.keys.node import NodeKeys
 from signerd.core.requests import Context, Entry, PendingRequest, Refusal, Signed, SigningRequest
 from signerd.core.signer import Signer
-from signerd.core.state.book import MemoryBook
+from signerd.core.state.book import ChannelId, MemoryBook
+from signerd.core.tx.psbt import Psbt
+from signerd.core.wire import codec
+from signerd.core.wire.commitment import SignCommitmentTx
 from signerd.greenlight.pb import greenlight_pb2
 from signerd.units import Secret, UnixTime
 
@@ -93,6 +97,50 @@ NOT_REVOKED_HERE = "sign_commitment_tx 0 after it was revoked (sign_commitment_t
 """The revocation just before it is refused here, because the commitment was signed for the chain. So it is
 not revoked, and asking again for the same signature gets the same one."""
 
+EQUAL = {
+    "check_future_secret": 4,
+    "check_outpoint": 53,
+    "check_pubkey": 15,
+    "derive_secret": 21,
+    "ecdh": 35,
+    "forget_channel": 9,
+    "get_channel_basepoints": 99,
+    "get_per_commitment_point": 207,
+    "lock_outpoint": 53,
+    "memleak": 3,
+    "new_channel": 107,
+    "node_info": 3,
+    "ping": 3,
+    "preapprove_invoice": 87,
+    "preapprove_keysend": 3,
+    "revoke_commitment_tx": 58,
+    "setup_channel": 73,
+    "sign_any_channel_announcement": 4,
+    "sign_any_delayed_payment_to_us": 12,
+    "sign_any_local_htlc_tx": 8,
+    "sign_any_penalty_to_us": 12,
+    "sign_any_remote_htlc_to_us": 8,
+    "sign_bolt12": 1,
+    "sign_channel_announcement": 4,
+    "sign_channel_update": 10,
+    "sign_delayed_payment_to_us": 4,
+    "sign_gossip_message": 6,
+    "sign_htlc_tx_mingle": 3,
+    "sign_invoice": 4,
+    "sign_local_htlc_tx": 8,
+    "sign_mutual_close_tx": 8,
+    "sign_node_announcement": 6,
+    "sign_penalty_to_us": 4,
+    "sign_remote_commitment_tx": 143,
+    "sign_remote_htlc_to_us": 8,
+    "sign_remote_htlc_tx": 90,
+    "sign_withdrawal": 67,
+    "validate_commitment_tx": 114,
+    "validate_revocation": 78,
+}
+"""Message → answers that are the reference's to the byte, in all scripts."""
+VERIFIED = {"get_heartbeat": 10, "sign_anchorspend": 2, "sign_commitment_tx": 12}
+
 
 @dataclass
 class Count:
@@ -103,6 +151,9 @@ class Count:
     answered: list[str] = field(default_factory=list)
     lax: set[str] = field(default_factory=set)
     equal: Counter[str] = field(default_factory=Counter)
+    """Answers by message: the reference's to the byte."""
+    verified: Counter[str] = field(default_factory=Counter)
+    """Answers by message that cannot be: both sign the same, and well."""
 
 
 def request_of(step: dict[str, Any]) -> SigningRequest:
@@ -123,18 +174,22 @@ def request_of(step: dict[str, Any]) -> SigningRequest:
     )
 
 
-def play(script: dict[str, Any]) -> Count:
+@cache
+def played(name: str) -> Count:
+    script = SCRIPTS[name]
     signer = Signer(NodeKeys.derive(Secret(bytes.fromhex(script["seed"]))), script["network"])
     book, count = MemoryBook(), Count()
     for step in script["steps"]:
         outcome = signer.handle(request_of(step), book, NOW)
         if isinstance(outcome, Signed):
             book.apply(outcome.changes)
-        judge(step, outcome, count)
+        judge(step, outcome, count, signer.keys, book)
     return count
 
 
-def judge(step: dict[str, Any], outcome: Signed | Refusal, count: Count) -> None:
+def judge(
+    step: dict[str, Any], outcome: Signed | Refusal, count: Count, keys: NodeKeys, book: MemoryBook
+) -> None:
     name, should = f"{step['what']} ({step['name']})", step.get("should")
     if isinstance(outcome, Refusal):
         if should == "answer" or (should is None and step["outcome"] == "reply"):
@@ -150,13 +205,21 @@ def judge(step: dict[str, Any], outcome: Signed | Refusal, count: Count) -> None
         if should not in ("either", "answer"):
             count.answered.append(name)
         return
-    compare(step, outcome, name, count)
+    compare(step, outcome, name, count, (keys, book))
 
 
-def compare(step: dict[str, Any], outcome: Signed, name: str, count: Count) -> None:
-    if step["type"] == HEARTBEAT or not step.get("deterministic", True):
+def compare(
+    step: dict[str, Any], outcome: Signed, name: str, count: Count, node: tuple[NodeKeys, MemoryBook]
+) -> None:
+    if step["type"] == HEARTBEAT:
+        # It holds a time. Its signature is verified where heartbeats are (handlers/test_session.py).
         if len(step["reply"]) == 2 * len(outcome.reply) and step["reply"][:4] == outcome.reply[:2].hex():
-            count.equal[step["name"]] += 1
+            count.verified[step["name"]] += 1
+        else:
+            count.wrong.append(name)
+    elif not step.get("deterministic", True):
+        if signs_the_same(outcome.message, outcome.reply, bytes.fromhex(step["reply"]), *node):
+            count.verified[step["name"]] += 1
         else:
             count.wrong.append(name)
     elif step["reply"] == outcome.reply.hex():
@@ -165,11 +228,65 @@ def compare(step: dict[str, Any], outcome: Signed, name: str, count: Count) -> N
         count.wrong.append(f"{name}: {step['reply'][:80]}… is {outcome.reply.hex()[:80]}…")
 
 
+def signs_the_same(message: Any, reply: bytes, theirs: bytes, keys: NodeKeys, book: MemoryBook) -> bool:
+    """Whether both replies sign what was asked for, and well; they need not be the same bytes."""
+    ours, reference = codec.decode(reply), codec.decode(theirs)
+    if isinstance(message, SignCommitmentTx):
+        channel_id = ChannelId(message.peer_id, message.dbid)
+        channel_keys = keys.channel(message.peer_id, message.dbid)
+        return all(
+            witnesses.signs_commitment(message, answer, channel_keys, book.channels[channel_id])
+            for answer in (ours, reference)
+        )
+    try:
+        inputs = witnesses.signed(message.psbt, ours.psbt)
+    except AssertionError:
+        return False
+    same = witnesses.without_randomness(ours.psbt) == witnesses.without_randomness(reference.psbt)
+    return same and bool(inputs) and inputs == witnesses.signed(message.psbt, reference.psbt)
+
+
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_script_is_answered_like_the_reference_or_more_carefully(name):
-    count = play(SCRIPTS[name])
+    count = played(name)
     assert count.wrong == []
     assert count.refused == []
     assert [step for step in count.answered if step != NOT_REVOKED_HERE] == []
     assert (NOT_REVOKED_HERE in count.answered) == name.startswith("attacks")
     assert LATER.get(name, set()) == count.lax
+
+
+def test_so_many_answers_of_each_message_are_the_references():
+    equal: Counter[str] = Counter()
+    verified: Counter[str] = Counter()
+    for name in SCRIPTS:
+        equal += played(name).equal
+        verified += played(name).verified
+    assert dict(equal) == EQUAL
+    assert dict(verified) == VERIFIED
+
+
+def test_a_wrong_signature_with_randomness_in_it_is_noticed():
+    script, found = SCRIPTS["force-anchors-in"], set()
+    keys, book = NodeKeys.derive(Secret(bytes.fromhex(script["seed"]))), MemoryBook()
+    for step in script["steps"]:
+        outcome = Signer(keys, script["network"]).handle(request_of(step), book, NOW)
+        if isinstance(outcome, Signed):
+            book.apply(outcome.changes)
+            if step["type"] != HEARTBEAT and not step.get("deterministic", True):
+                found.add(step["type"])
+                given = outcome.message, outcome.reply, bytes.fromhex(step["reply"]), keys, book
+                assert signs_the_same(*given)
+                assert not signs_the_same(given[0], spoiled(outcome.reply), *given[2:])
+    assert {5, 147} == found
+
+
+def spoiled(reply: bytes) -> bytes:
+    """With another number in the middle of its signature."""
+    message = codec.decode(reply)
+    if hasattr(message, "psbt"):
+        witness = [item.final_witness for item in Psbt.parse(message.psbt).inputs if item.final_witness]
+        signature = witness[-1][0]
+    else:
+        signature = message.signature.signature
+    return reply.replace(signature[20:24], bytes(4))

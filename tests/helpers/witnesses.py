@@ -13,8 +13,26 @@ from embit.hashes import hash160
 from embit.script import Script
 from embit.transaction import Transaction
 
+from signerd.core.keys import secp256k1
+from signerd.core.keys.channel import ChannelKeys
+from signerd.core.state.channel import ChannelState
 from signerd.core.tx import psbt_fields, script_reading
 from signerd.core.tx.psbt import Psbt, PsbtInput
+from signerd.core.tx.transaction import Outpoint
+from signerd.core.wire.commitment import SignCommitmentTx, SignCommitmentTxReply
+
+
+def signs_commitment(
+    message: SignCommitmentTx, reply: SignCommitmentTxReply, ours: ChannelKeys, channel: ChannelState
+) -> bool:
+    """Whether the reply (hsmd type 5) signs the transaction that the message brings, with the funding key."""
+    key, tx = ours.basepoints.funding, Transaction.parse(message.tx.raw)
+    one, other = sorted([key, message.remote_funding_key])
+    code = Script(b"\x52\x21" + one + b"\x21" + other + b"\x52\xae")
+    spent = Outpoint(tx.vin[0].txid[::-1], tx.vin[0].vout)
+    digest = tx.sighash_segwit(0, code, channel.funding(spent).value_sat)
+    der = secp256k1.to_der(reply.signature.signature)
+    return reply.signature.sighash == 1 and PublicKey(key).verify(der, digest, hasher=None)
 
 
 def signed(request: bytes, reply: bytes) -> set[int]:

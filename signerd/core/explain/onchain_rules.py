@@ -38,7 +38,7 @@ RULES: dict[str, Explanation] = {
         NODE,
     ),
     "policy-mutual-value-matches-commitment": Explanation(
-        "the mutual close pays the peer more than the commitments do",
+        "the mutual close gives the side that pays no fee more or less than the commitments do",
         PEER,
     ),
     "splice-balance": Explanation(

@@ -153,7 +153,7 @@ def _setup(message: wire.SetupChannel) -> Setup:
             delayed=theirs.delayed_payment,
         ),
         counterparty_shutdown_script=message.remote_shutdown_script,
-        channel_type=message.channel_type,
+        channel_type=message.channel_type.lstrip(b"\x00"),
     )
 
 

@@ -200,9 +200,13 @@ _DEFINED = frozenset({*range(0x09), *range(0x0A, 0x0E), *range(0x13, 0x19), 0xFB
 
 def _anew(psbt: Psbt) -> Psbt:
     """As the reference signer writes what it has read: of previous transactions there is what is spent."""
+    fields = psbt.fields
+    if not any(fields.get(psbt_fields.GLOBAL_VERSION) or b""):
+        # The version that is meant without a word is not said.
+        fields = fields.without(psbt_fields.GLOBAL_VERSION)
     return replace(
         psbt,
-        fields=_sorted(psbt.fields),
+        fields=_sorted(fields),
         inputs=tuple(replace(item, fields=_sorted(_with_spent_only(item))) for item in psbt.inputs),
         outputs=tuple(replace(item, fields=_sorted(item.fields)) for item in psbt.outputs),
     )

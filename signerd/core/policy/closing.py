@@ -108,19 +108,16 @@ def _require_values(terms: Terms, channel: ChannelState, known: Sequence[Balance
     """The side that pays the fee has what is left, so the other side's value is what can be compared."""
     for balance in known:
         if channel.ready.is_outbound:
-            over = terms.counterparty_sat - balance.counterparty_sat
-            if over > limits.epsilon_sat:
-                raise Refused(
-                    "policy-mutual-value-matches-commitment",
-                    f"the peer gets {terms.counterparty_sat} sat, {over} sat more than by the commitments",
-                )
+            said, value, due = "the peer gets", terms.counterparty_sat, balance.counterparty_sat
         else:
-            short = balance.holder_sat - terms.holder_sat
-            if short > limits.epsilon_sat:
-                raise Refused(
-                    "policy-mutual-value-matches-commitment",
-                    f"we get {terms.holder_sat} sat, {short} sat less than by the commitments",
-                )
+            said, value, due = "we get", terms.holder_sat, balance.holder_sat
+        # Too little for the peer is no loss of ours, and still not what both have agreed to.
+        if abs(value - due) > limits.epsilon_sat:
+            raise Refused(
+                "policy-mutual-value-matches-commitment",
+                f"{said} {value} sat, {abs(value - due)} sat {'more' if value > due else 'less'} than by the "
+                "commitments",
+            )
 
 
 def _require_fee(tx: Transaction, funding: Funding, limits: Limits) -> None:

@@ -46,7 +46,7 @@ class Payment:
 
 
 def invoice_payment(invstring: str, network: Network) -> Payment:
-    """What an invoice of BOLT 11 or BOLT 12 asks for; it may begin with `lightning:`, in any case.
+    """What an invoice of BOLT 11 or BOLT 12 asks for.
 
     Raises MalformedMessage if it cannot be read, Refused if it is for another network.
     """
@@ -63,13 +63,17 @@ def invoice_payment(invstring: str, network: Network) -> Payment:
 
 
 def require_invoice(invstring: str) -> SignedInvoice | Bolt12Invoice:
-    """An invoice of either kind. Raises MalformedMessage for anything else."""
+    """An invoice of either kind, and nothing before it. Raises MalformedMessage for anything else."""
     if len(invstring) > LONGEST_INVOICE:
         raise MalformedMessage(f"an invoice of {len(invstring)} characters is over {LONGEST_INVOICE}")
-    text = invstring[len(_SCHEME) :] if invstring[: len(_SCHEME)].lower() == _SCHEME else invstring
-    if text[: len(bolt12.PREFIX)].lower() == bolt12.PREFIX:
-        return bolt12.read(text)
-    return bolt11.read(text)
+    if invstring[: len(bolt12.PREFIX)].lower() == bolt12.PREFIX:
+        return bolt12.read(invstring)
+    return bolt11.read(invstring)
+
+
+def without_scheme(text: str) -> str:
+    """As a client may give an invoice, without `lightning:` in any case; a node has taken it off already."""
+    return text[len(_SCHEME) :] if text[: len(_SCHEME)].lower() == _SCHEME else text
 
 
 def keysend_payment(destination: bytes, payment_hash: bytes, amount_msat: int, now: UnixTime) -> Payment:

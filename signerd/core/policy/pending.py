@@ -48,7 +48,7 @@ def _require_readable(item: PendingRequest) -> None:
     else:
         return
     for text in texts:
-        payments.require_invoice(text.decode("utf-8", errors="replace"))
+        payments.require_invoice(payments.without_scheme(text.decode("utf-8", errors="replace")))
 
 
 def _texts(message: bytes, field: int) -> Iterator[bytes]:

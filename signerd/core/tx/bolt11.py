@@ -33,9 +33,10 @@ PAYMENT_SECRET, PAYEE, DESCRIPTION_HASH, MIN_FINAL_CLTV, METADATA = 16, 19, 23, 
 PUBKEY_HASH, SCRIPT_HASH = 17, 18
 """Where a fallback address has its witness version."""
 
-KNOWN_FEATURES = frozenset({8, 14, 16, 24, 36, 48, 56})
-"""Even bits that may be demanded: var_onion_optin, payment_secret, basic_mpp, option_route_blinding,
-option_attribution_data, option_payment_metadata (BOLT 9), and trampoline routing."""
+KNOWN_FEATURES = frozenset({8, 14, 16, 48, 56})
+"""Even bits that may be demanded: var_onion_optin, payment_secret, basic_mpp, option_payment_metadata
+(BOLT 9), and trampoline routing; those that the reference signer knows."""
+_PAYMENT_SECRET_BITS = 1 << 14 | 1 << 15
 
 TENTHS = {"": 10**12, "m": 10**9, "u": 10**6, "n": 10**3, "p": 1}
 """Multiplier → tenths of a millisatoshi, largest first: the smallest one counts in those."""
@@ -233,10 +234,9 @@ def _hop(data: bytes) -> Hop:
 def _fallback(symbols: bytes) -> Fallback | None:
     if not symbols:
         raise MalformedMessage("it has no version")
-    version = symbols[0]
+    version, program = symbols[0], bech32.octets(symbols[1:])
     if version > SCRIPT_HASH:
         return None
-    program = bech32.octets(symbols[1:])
     if len(program) not in _WITNESS_SIZES.get(version, range(2, 41)):
         raise MalformedMessage(f"an address of version {version} does not have {len(program)} bytes")
     return Fallback(version, program)
@@ -282,5 +282,7 @@ def _require_whole(found: dict[str, Any]) -> None:
     for name in ("payment_hash", "payment_secret"):
         if name not in found:
             raise MalformedMessage(f"{name} is missing")
+    if not found.get("features", 0) & _PAYMENT_SECRET_BITS:
+        raise MalformedMessage("features: payment_secret is not among them")
     if ("description" in found) == ("description_hash" in found):
         raise MalformedMessage("there is either a description or the hash of one")

@@ -170,6 +170,17 @@ def test_accepts_the_types_that_nodes_open(stub, channel_type):
     assert channel_type == stub.state.ready.channel_type
 
 
+def test_zeros_before_a_channel_type_say_nothing(stub):
+    stub.setup = replace(stub.setup, channel_type=b"\x00" + ANCHORS)
+    stub.ask(stub.set_up())
+    before = stub.state
+    assert ANCHORS == before.ready.channel_type
+    for again in (ANCHORS, b"\x00\x00" + ANCHORS):
+        stub.setup = replace(stub.setup, channel_type=again)
+        stub.ask(stub.set_up())
+        assert before == stub.state
+
+
 @pytest.mark.parametrize("form", [script.p2wpkh, script.p2tr])
 def test_accepts_a_shutdown_script_of_the_wallet_key_that_is_named(stub, form):
     ours = form(stub.node.wallet_pubkey(WALLET_INDEX))

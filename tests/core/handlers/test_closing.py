@@ -121,6 +121,21 @@ def test_refuses_to_take_less_than_our_share():
     channel.ask(close(channel, 590_000, 400_000))
 
 
+@pytest.mark.parametrize(
+    ("is_outbound", "refused", "answered"),
+    [
+        (True, (610_001, 389_000), (609_500, 390_000)),  # the peer gets less, and we get it
+        (True, (599_500, 389_999), (599_500, 390_000)),  # the peer gets less, and the miner gets it
+        (False, (610_001, 389_000), (610_000, 389_500)),  # we get more
+    ],
+)
+def test_refuses_a_close_whose_fee_is_not_the_funders_alone(is_outbound, refused, answered):
+    """As the reference signer, though it is to our advantage: the peer has not agreed to that."""
+    channel = opened(is_outbound=is_outbound)
+    assert channel.refusal(close(channel, *refused)) == "policy-mutual-value-matches-commitment"
+    channel.ask(close(channel, *answered))
+
+
 def test_refuses_to_burn_our_share(channel):
     """The funder has what is left, so only the fee shows it."""
     assert channel.refusal(close(channel, 400_000, 400_000)) == "policy-mutual-fee-range"

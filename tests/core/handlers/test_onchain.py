@@ -20,7 +20,8 @@ from signerd.core.policy import onchain as policy
 from signerd.core.policy import ownership
 from signerd.core.policy.onchain import Destination
 from signerd.core.state.book import ChannelId
-from signerd.core.tx import signing
+from signerd.core.tx import psbt_fields, signing
+from signerd.core.tx.psbt import Psbt
 from signerd.core.tx.signing import Dialect
 from signerd.core.wire import codec
 from signerd.errors import MalformedMessage, Refused
@@ -225,6 +226,18 @@ def destinations(signer: Signing, message: Any) -> tuple[Destination, ...]:
     keys = signer.call.channel_keys(channel_id)
     htlc_script = ownership.htlc_transaction_script(keys, signer.channel(channel_id))
     return policy.destinations(spend, htlc_script=htlc_script)
+
+
+def test_a_version_that_says_nothing_is_read_and_not_written():
+    """Version 0 is meant where none is said, and so the reference signer replies."""
+    script = HSM["withdrawal-regtest"]
+    signer = Signing(bytes.fromhex(script["seed"]), script["network"], Dialect.HOSTED)
+    step = next(s for s in script["steps"] if s["name"] == "sign_withdrawal" and s["outcome"] == "reply")
+    message = codec.decode(bytes.fromhex(step["raw"]))
+    psbt = Psbt.parse(message.psbt)
+    said = replace(psbt, fields=psbt.fields.put(psbt_fields.GLOBAL_VERSION, bytes(4))).serialize()
+    assert len(said) == len(message.psbt) + 7
+    assert signer.answer(replace(message, psbt=said)) == psbt_of(step["reply"])
 
 
 # What hsmd signs, or dies of, and a signer that looks refuses.

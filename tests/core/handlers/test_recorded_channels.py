@@ -9,19 +9,15 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from helpers import vectors
+from helpers import vectors, witnesses
 from helpers.one_channel import HANDLERS
 from helpers.plain_nodes import keys_of
 
 from signerd.core.handlers.call import Call
-from signerd.core.keys import secp256k1
 from signerd.core.keys.node import NodeKeys
 from signerd.core.requests import Context
 from signerd.core.state.book import ChannelId, MemoryBook
-from signerd.core.tx import script
-from signerd.core.tx.sighash import Digests
 from signerd.core.tx.signing import Dialect
-from signerd.core.tx.transaction import Transaction
 from signerd.core.wire import codec
 from signerd.core.wire.commitment import SignCommitmentTx
 from signerd.errors import MalformedMessage, Refused
@@ -114,15 +110,11 @@ class Replay:
 
     def signs(self, raw: bytes, reply: bytes) -> bool:
         """Whether a sign_commitment_tx was answered with a signature for the transaction that it brought."""
-        message, signature = codec.decode(raw), codec.decode(reply).signature
+        message, answer = codec.decode(raw), codec.decode(reply)
         assert isinstance(message, SignCommitmentTx)
-        channel = self.book.channels[ChannelId(message.peer_id, message.dbid)]
-        ours = self.keys.channel(message.peer_id, message.dbid).basepoints.funding
-        tx = Transaction.parse(message.tx.raw)
-        funding = channel.funding(tx.inputs[0].outpoint)
-        code = script.funding(ours, message.remote_funding_key)
-        digest = Digests(tx).segwit_v0(0, code, funding.value_sat)
-        return signature.sighash == 1 and secp256k1.verify_compact(ours, signature.signature, digest)
+        channel_id = ChannelId(message.peer_id, message.dbid)
+        ours = self.keys.channel(message.peer_id, message.dbid)
+        return witnesses.signs_commitment(message, answer, ours, self.book.channels[channel_id])
 
 
 def number_of(raw: str) -> int:

@@ -9,10 +9,11 @@ import pytest
 from helpers import vectors
 from helpers.family_player import Player
 
-from signerd.core import startup
+from signerd.core import handlers, startup
 from signerd.core.handlers import session
 from signerd.core.handlers.call import Answer, Call
 from signerd.core.keys.node import NodeKeys, SecretKind
+from signerd.core.policy import permissions
 from signerd.core.requests import Context
 from signerd.core.state.book import MemoryBook
 from signerd.core.tx.chains import CHAIN_HASHES
@@ -158,8 +159,8 @@ def test_refuses_developer_switches(raw, error):
 
 def test_a_plain_node_gets_connections_for_its_daemons():
     player = Player(SECRET, "regtest", Dialect.CORE_LIGHTNING)
-    for permissions in (1, 2**64 - 1):
-        request = wire.ClientHsmfd(player.keys.node_id, 0, permissions)
+    for bits in (1, 2**64 - 1):
+        request = wire.ClientHsmfd(player.keys.node_id, 0, bits)
         assert answer(request, Dialect.CORE_LIGHTNING) == wire.ClientHsmfdReply()
 
 
@@ -197,3 +198,11 @@ def test_a_channels_daemon_may_not_open_connections():
     with pytest.raises(Refused) as caught:
         answer(request, Dialect.CORE_LIGHTNING, context=Context(player.keys.node_id, 1, 447))
     assert caught.value.rule == "permission"
+
+
+@pytest.mark.parametrize("dialect", Dialect)
+def test_advertises_only_what_it_answers(dialect):
+    advertised = session.CAPABILITIES[dialect]
+    assert len(advertised) == len(set(advertised))
+    assert set(advertised) <= handlers.ANSWERED - permissions.UNSPOKEN[dialect]
+    assert startup.CAPABILITIES == session.CAPABILITIES[Dialect.HOSTED]

@@ -20,6 +20,7 @@ INVOICE = Invoice(
     payment_hash=bytes(32),
     payment_secret=bytes(32),
     description="",
+    features=1 << 14,
 )
 PREFIX, SYMBOLS = bolt11_writer.write_unsigned(INVOICE)
 TEXT = bolt11_writer.write(
@@ -55,6 +56,7 @@ OTHER_FIELDS = (
         call("/cln.Node/Pay", text_field(1, TEXT)),
         call("/cln.Node/Pay", OTHER_FIELDS + text_field(1, TEXT) + OTHER_FIELDS),
         call("/cln.Node/Pay", text_field(1, b"lightning:" + TEXT)),
+        call("/cln.Node/Pay", text_field(1, b"LIGHTNING:" + TEXT.upper())),
         call("/cln.Node/PreApproveInvoice", text_field(1, TEXT)),
         call("/greenlight.Node/TrampolinePay", text_field(1, TEXT)),
         call("/cln.Node/SendPay", text_field(5, TEXT)),
