@@ -17,7 +17,7 @@ from signerd.core.policy import ownership, splice
 from signerd.core.policy.limits import LIMITS
 from signerd.core.policy.ownership import Ours
 from signerd.core.state.book import ChannelId
-from signerd.core.tx import psbt_fields, script, sighash, signing
+from signerd.core.tx import psbt_fields, sighash, signing
 from signerd.core.tx.psbt import Psbt, PsbtInput
 from signerd.core.tx.psbt_map import Map
 from signerd.core.tx.reader import Reader
@@ -170,8 +170,7 @@ def anchors_of(psbt: Psbt, channel_id: ChannelId, call: Call) -> dict[int, Ours]
 
 
 def _finalize(item: PsbtInput, ours: Ours, digests: Digests, number: int, nonce: Nonce) -> PsbtInput:
-    script_sig = script.push(item.redeem_script) if item.redeem_script else b""
-    return item.finalize(_signature(item, ours, digests, number, nonce), *ours.tail, script_sig=script_sig)
+    return item.finalize(_signature(item, ours, digests, number, nonce), *ours.tail)
 
 
 def _add(item: PsbtInput, ours: Ours, digests: Digests, number: int, nonce: Nonce) -> PsbtInput:
@@ -207,7 +206,10 @@ def _anew(psbt: Psbt) -> Psbt:
     return replace(
         psbt,
         fields=_sorted(fields),
-        inputs=tuple(replace(item, fields=_sorted(_with_spent_only(item))) for item in psbt.inputs),
+        # A script signature also where the input is not ours to sign.
+        inputs=tuple(
+            replace(item, fields=_sorted(_with_spent_only(item.with_script_sig()))) for item in psbt.inputs
+        ),
         outputs=tuple(replace(item, fields=_sorted(item.fields)) for item in psbt.outputs),
     )
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Self
 
-from signerd.core.tx import psbt_fields, psbt_v2
+from signerd.core.tx import psbt_fields, psbt_v2, script
 from signerd.core.tx.psbt_fields import GLOBAL_FORMS, INPUT_FORMS, OUTPUT_FORMS
 from signerd.core.tx.psbt_map import Map, Origin
 from signerd.core.tx.reader import Reader
@@ -96,12 +96,16 @@ class PsbtInput:
         fields = self.fields.put(psbt_fields.IN_TAP_KEY_SIGNATURE, signature)
         return replace(self, fields=fields.put(psbt_fields.IN_TAP_ORIGIN, origin, key[1:]))
 
-    def finalize(self, *witness: bytes, script_sig: bytes = b"") -> Self:
-        """With its final witness, and a script signature for P2SH; as the reference signer replies."""
-        fields = self.fields.put(psbt_fields.IN_FINAL_WITNESS, write_stack(witness))
-        if script_sig:
-            fields = fields.put(psbt_fields.IN_FINAL_SCRIPT_SIG, script_sig)
-        return replace(self, fields=fields)
+    def finalize(self, *witness: bytes) -> Self:
+        """With its final witness, as the reference signer replies."""
+        return replace(self, fields=self.fields.put(psbt_fields.IN_FINAL_WITNESS, write_stack(witness)))
+
+    def with_script_sig(self) -> Self:
+        """With the script signature of P2SH, a push of its redeem script; as it is without one."""
+        if not self.redeem_script:
+            return self
+        script_sig = script.push(self.redeem_script)
+        return replace(self, fields=self.fields.put(psbt_fields.IN_FINAL_SCRIPT_SIG, script_sig))
 
 
 @dataclass(frozen=True, slots=True)

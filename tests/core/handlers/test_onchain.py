@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from helpers import vectors
 from helpers.plain_nodes import keys_of
-from helpers.wallet_requests import WALLET_TYPES, Signing, channel_of
+from helpers.wallet_requests import WALLET_TYPES, Signing, Spending, change, channel_of, wallet_input
 from helpers.witnesses import signed, without_randomness
 
 from signerd.core.handlers import onchain
@@ -20,7 +20,7 @@ from signerd.core.policy import onchain as policy
 from signerd.core.policy import ownership
 from signerd.core.policy.onchain import Destination
 from signerd.core.state.book import ChannelId
-from signerd.core.tx import psbt_fields, signing
+from signerd.core.tx import psbt_fields, script, signing
 from signerd.core.tx.psbt import Psbt
 from signerd.core.tx.signing import Dialect
 from signerd.core.wire import codec
@@ -226,6 +226,20 @@ def destinations(signer: Signing, message: Any) -> tuple[Destination, ...]:
     keys = signer.call.channel_keys(channel_id)
     htlc_script = ownership.htlc_transaction_script(keys, signer.channel(channel_id))
     return policy.destinations(spend, htlc_script=htlc_script)
+
+
+def test_a_script_signature_is_written_also_where_the_input_is_not_ours():
+    """So the reference signer replies, with a push of the redeem script of any input that has one."""
+    signer = Signing(b"\x01" * 32, "regtest", Dialect.HOSTED)
+    keys = signer.call.keys
+    theirs = replace(wallet_input(keys, 2, form=script.p2sh_p2wpkh), utxo=None)
+    spending = Spending((wallet_input(keys, 1), theirs), (change(keys, 3, 199_000),))
+    first, second = Psbt.parse(signer.answer(spending.withdrawal())).inputs
+    assert first.final_witness
+    assert second.final_witness is None
+    redeem = script.p2wpkh(keys.wallet_pubkey(2))
+    assert second.fields.get(psbt_fields.IN_FINAL_SCRIPT_SIG) == script.push(redeem)
+    assert first.fields.get(psbt_fields.IN_FINAL_SCRIPT_SIG) is None
 
 
 def test_a_version_that_says_nothing_is_read_and_not_written():

@@ -278,11 +278,11 @@ def test_signing_again_changes_the_signature_in_its_place():
 
 
 def test_finalizes_as_the_reference_signer_does():
-    psbt = Psbt.parse(build(inputs=(WHOLE + STATED,)))
-    signed = psbt.with_input(0, psbt.inputs[0].finalize(b"sig\x01", KEY, script_sig=b"\x51"))
-    added = pair(names.IN_FINAL_SCRIPT_SIG, b"\x51") + pair(
-        names.IN_FINAL_WITNESS, write_stack((b"sig\x01", KEY))
-    )
+    redeem = pair(names.IN_REDEEM_SCRIPT, b"\x51\x52")
+    psbt = Psbt.parse(build(inputs=(WHOLE + STATED + redeem,)))
+    signed = psbt.with_input(0, psbt.inputs[0].finalize(b"sig\x01", KEY).with_script_sig())
+    added = redeem + pair(names.IN_FINAL_SCRIPT_SIG, b"\x02\x51\x52")
+    added += pair(names.IN_FINAL_WITNESS, write_stack((b"sig\x01", KEY)))
     assert signed.without_previous_transactions().serialize() == build(inputs=(STATED + added,))
     assert signed.inputs[0].final_witness == (b"sig\x01", KEY)
 

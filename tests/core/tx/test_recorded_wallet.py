@@ -103,9 +103,7 @@ class Wallet:
         item, der = psbt.inputs[number], Signature(compact, 1).der()
         if self.dialect is Dialect.CORE_LIGHTNING:
             return psbt.with_input(number, item.sign(key, der))
-        redeem = item.redeem_script
-        script_sig = script.push(redeem) if redeem else b""
-        return psbt.with_input(number, item.finalize(der, last or key, script_sig=script_sig))
+        return psbt.with_input(number, item.finalize(der, last or key).with_script_sig())
 
     def nonce(self, kind) -> Nonce:
         return signing.nonce_of(kind, self.dialect)
