@@ -54,6 +54,20 @@ def is_point(point: bytes) -> bool:
     return _parse(point) is not None
 
 
+def is_public_key(key: bytes) -> bool:
+    """Whether these bytes are a point on the curve, compressed or not (SEC 1)."""
+    try:
+        PublicKey(key)
+    except ValueError:
+        return False
+    return True
+
+
+def is_x_only(point: bytes) -> bool:
+    """Whether 32 bytes are the x coordinate of a point on the curve (BIP 340)."""
+    return is_point(b"\x02" + point)
+
+
 def require_point(point: bytes, *, what: str) -> bytes:
     """`point` itself. Raises MalformedMessage naming `what` if it is no compressed point."""
     if not is_point(point):

@@ -101,10 +101,11 @@ class PsbtInput:
         return replace(self, fields=self.fields.put(psbt_fields.IN_FINAL_WITNESS, write_stack(witness)))
 
     def with_script_sig(self) -> Self:
-        """With the script signature of P2SH, a push of its redeem script; as it is without one."""
-        if not self.redeem_script:
+        """With the script signature of P2SH, a push of the redeem script; one that is there stays."""
+        redeem_script = self.redeem_script
+        if redeem_script is None or self.fields.get(psbt_fields.IN_FINAL_SCRIPT_SIG) is not None:
             return self
-        script_sig = script.push(self.redeem_script)
+        script_sig = script.push(redeem_script)
         return replace(self, fields=self.fields.put(psbt_fields.IN_FINAL_SCRIPT_SIG, script_sig))
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
+from embit.hashes import double_sha256, hash160, ripemd160, sha256
+
+from signerd.core.keys import secp256k1
 from signerd.core.tx import script
 from signerd.core.tx.psbt_map import KeyForm
+from signerd.errors import MalformedMessage
 
 GLOBAL_TX = 0x00
 GLOBAL_XPUB = 0x01
@@ -25,6 +29,7 @@ IN_WITNESS_SCRIPT = 0x05
 IN_ORIGIN = 0x06
 IN_FINAL_SCRIPT_SIG = 0x07
 IN_FINAL_WITNESS = 0x08
+IN_RIPEMD160, IN_SHA256, IN_HASH160, IN_HASH256 = 0x0A, 0x0B, 0x0C, 0x0D
 IN_PREVIOUS_TXID = 0x0E
 IN_OUTPUT_INDEX = 0x0F
 IN_SEQUENCE = 0x10
@@ -43,15 +48,46 @@ OUT_SCRIPT = 0x04
 OUT_TAP_INTERNAL_KEY = 0x05
 OUT_TAP_ORIGIN = 0x07
 
+_SIGHASHES = frozenset({0x01, 0x02, 0x03, 0x81, 0x82, 0x83})
+_LONGEST_PUSH = 520
+"""Bytes: the longest item of a stack (consensus)."""
+_XPUB_VERSIONS = frozenset({bytes.fromhex("0488b21e"), bytes.fromhex("043587cf")})
+"""BIP 32's, of public keys."""
+
+
+def _is_signature(key: bytes, value: bytes) -> bool:
+    """A key's ECDSA signature in DER, and the sighash byte."""
+    try:
+        secp256k1.from_der(value[:-1])
+    except MalformedMessage:
+        return False
+    return value[-1] in _SIGHASHES and secp256k1.is_public_key(key)
+
+
+def _is_taproot_signature(_: bytes, value: bytes) -> bool:
+    """64 bytes, and one more for a sighash type other than the default (BIP 341)."""
+    return len(value) == 64 or value[64] in _SIGHASHES
+
+
+def _is_xpub(key: bytes, _: bytes) -> bool:
+    return key[:4] in _XPUB_VERSIONS and secp256k1.is_point(key[45:])
+
+
+def _is_hash(key: bytes, preimage: bytes, digest: Callable[[bytes], bytes]) -> bool:
+    """No script can push a longer preimage, and some hashes take long."""
+    return len(preimage) <= _LONGEST_PUSH and key == digest(preimage)
+
+
 _PLAIN = KeyForm()
 _U32 = KeyForm(value_sizes=(4,))
 _HASH = KeyForm(value_sizes=(32,))
-_ORIGIN = KeyForm(key_sizes=(33, 65), smallest=4, step=4)
-_TAP_ORIGIN = KeyForm(key_sizes=(32,))
+_X_ONLY = KeyForm(value_sizes=(32,), sound=lambda _, value: secp256k1.is_x_only(value))
+_ORIGIN = KeyForm(key_sizes=(33, 65), smallest=4, step=4, sound=lambda key, _: secp256k1.is_public_key(key))
+_TAP_ORIGIN = KeyForm(key_sizes=(32,), sound=lambda key, _: secp256k1.is_x_only(key))
 
 GLOBAL_FORMS: Mapping[int, KeyForm] = {
     GLOBAL_TX: _PLAIN,
-    GLOBAL_XPUB: KeyForm(key_sizes=(78,), smallest=4, step=4),
+    GLOBAL_XPUB: KeyForm(key_sizes=(78,), smallest=4, step=4, sound=_is_xpub),
     GLOBAL_TX_VERSION: _U32,
     GLOBAL_FALLBACK_LOCKTIME: _U32,
     GLOBAL_INPUT_COUNT: _PLAIN,
@@ -62,21 +98,25 @@ GLOBAL_FORMS: Mapping[int, KeyForm] = {
 INPUT_FORMS: Mapping[int, KeyForm] = {
     IN_NON_WITNESS_UTXO: _PLAIN,
     IN_WITNESS_UTXO: _PLAIN,
-    IN_PARTIAL_SIGNATURE: KeyForm(key_sizes=(33, 65)),
+    IN_PARTIAL_SIGNATURE: KeyForm(key_sizes=(33, 65), sound=_is_signature),
     IN_SIGHASH: _U32,
     IN_REDEEM_SCRIPT: _PLAIN,
     IN_WITNESS_SCRIPT: _PLAIN,
     IN_ORIGIN: _ORIGIN,
     IN_FINAL_SCRIPT_SIG: _PLAIN,
     IN_FINAL_WITNESS: _PLAIN,
+    IN_RIPEMD160: KeyForm(key_sizes=(20,), sound=lambda key, value: _is_hash(key, value, ripemd160)),
+    IN_SHA256: KeyForm(key_sizes=(32,), sound=lambda key, value: _is_hash(key, value, sha256)),
+    IN_HASH160: KeyForm(key_sizes=(20,), sound=lambda key, value: _is_hash(key, value, hash160)),
+    IN_HASH256: KeyForm(key_sizes=(32,), sound=lambda key, value: _is_hash(key, value, double_sha256)),
     IN_PREVIOUS_TXID: _HASH,
     IN_OUTPUT_INDEX: _U32,
     IN_SEQUENCE: _U32,
     IN_TIME_LOCKTIME: _U32,
     IN_HEIGHT_LOCKTIME: _U32,
-    IN_TAP_KEY_SIGNATURE: KeyForm(value_sizes=(64, 65)),
+    IN_TAP_KEY_SIGNATURE: KeyForm(value_sizes=(64, 65), sound=_is_taproot_signature),
     IN_TAP_ORIGIN: _TAP_ORIGIN,
-    IN_TAP_INTERNAL_KEY: _HASH,
+    IN_TAP_INTERNAL_KEY: _X_ONLY,
     IN_TAP_MERKLE_ROOT: _HASH,
 }
 OUTPUT_FORMS: Mapping[int, KeyForm] = {
@@ -85,7 +125,7 @@ OUTPUT_FORMS: Mapping[int, KeyForm] = {
     OUT_ORIGIN: _ORIGIN,
     OUT_AMOUNT: KeyForm(value_sizes=(8,)),
     OUT_SCRIPT: _PLAIN,
-    OUT_TAP_INTERNAL_KEY: _HASH,
+    OUT_TAP_INTERNAL_KEY: _X_ONLY,
     OUT_TAP_ORIGIN: _TAP_ORIGIN,
 }
 

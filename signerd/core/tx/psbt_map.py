@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -14,13 +14,15 @@ from signerd.errors import MalformedMessage
 class KeyForm:
     """How a known key type looks: lengths that key data and value may have; None allows any.
 
-    A value has at least `smallest` bytes, and a multiple of `step`.
+    A value has at least `smallest` bytes, and a multiple of `step`. `sound` says whether key data and value
+    can be what their type says, where lengths do not tell.
     """
 
     key_sizes: tuple[int, ...] = (0,)
     value_sizes: tuple[int, ...] | None = None
     smallest: int = 0
     step: int = 1
+    sound: Callable[[bytes, bytes], bool] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,10 @@ class Map:
             if form is not None and not _fits(form, key, value):
                 raise MalformedMessage(
                     f"{what}{number} of the PSBT has a field {key[0]:#04x} of the wrong length"
+                )
+            if form is not None and form.sound is not None and not form.sound(key[1:], value):
+                raise MalformedMessage(
+                    f"{what}{number} of the PSBT has a field {key[0]:#04x} that is not what it should be"
                 )
             pairs[key] = value
         return cls(tuple(pairs.items()))

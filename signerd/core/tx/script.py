@@ -15,6 +15,9 @@ from embit.hashes import hash160, ripemd160
 from signerd.core.keys import secp256k1
 
 OP_0 = b"\x00"
+OP_PUSHDATA1 = b"\x4c"
+OP_PUSHDATA2 = b"\x4d"
+OP_PUSHDATA4 = b"\x4e"
 OP_1 = b"\x51"
 OP_2 = b"\x52"
 OP_16 = b"\x60"
@@ -46,10 +49,15 @@ ANCHOR_CSV = 16
 
 
 def push(data: bytes) -> bytes:
-    """Pushes 1 to 75 bytes."""
-    if not 0 < len(data) < 76:
-        raise ValueError("a short push has 1 to 75 bytes")
-    return bytes([len(data)]) + data
+    """Pushes bytes, however many; up to 75 with their number alone."""
+    size = len(data)
+    if size < 76:
+        return bytes([size]) + data
+    if size < 1 << 8:
+        return OP_PUSHDATA1 + size.to_bytes(1, "little") + data
+    if size < 1 << 16:
+        return OP_PUSHDATA2 + size.to_bytes(2, "little") + data
+    return OP_PUSHDATA4 + size.to_bytes(4, "little") + data
 
 
 def number(value: int) -> bytes:

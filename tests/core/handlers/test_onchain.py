@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from helpers import vectors
 from helpers.plain_nodes import keys_of
-from helpers.wallet_requests import WALLET_TYPES, Signing, Spending, change, channel_of, wallet_input
+from helpers.wallet_requests import WALLET_TYPES, In, Signing, Spending, change, channel_of, wallet_input
 from helpers.witnesses import signed, without_randomness
 
 from signerd.core.handlers import onchain
@@ -23,6 +23,7 @@ from signerd.core.state.book import ChannelId
 from signerd.core.tx import psbt_fields, script, signing
 from signerd.core.tx.psbt import Psbt
 from signerd.core.tx.signing import Dialect
+from signerd.core.tx.transaction import Outpoint, Output
 from signerd.core.wire import codec
 from signerd.errors import MalformedMessage, Refused
 
@@ -240,6 +241,27 @@ def test_a_script_signature_is_written_also_where_the_input_is_not_ours():
     redeem = script.p2wpkh(keys.wallet_pubkey(2))
     assert second.fields.get(psbt_fields.IN_FINAL_SCRIPT_SIG) == script.push(redeem)
     assert first.fields.get(psbt_fields.IN_FINAL_SCRIPT_SIG) is None
+
+
+@pytest.mark.parametrize(
+    ("redeem", "said", "written"),
+    [
+        (b"", (), b"\x00"),
+        (b"\x51" * 75, (), b"\x4b" + b"\x51" * 75),
+        (b"\x51" * 105, (), b"\x4c\x69" + b"\x51" * 105),
+        (b"\x51" * 300, (), b"\x4d\x2c\x01" + b"\x51" * 300),
+        (b"\x51" * 105, ((b"\x07", b"\x00\x01\xaa"),), b"\x00\x01\xaa"),  # theirs, of a 2-of-3 for one
+    ],
+)
+def test_a_script_signature_of_others_is_whole_and_never_written_over(redeem, said, written):
+    signer = Signing(b"\x01" * 32, "regtest", Dialect.HOSTED)
+    keys, outpoint = signer.call.keys, Outpoint(b"\x07" * 32, 1)
+    spent = Output(100_000, script.p2sh(redeem))
+    theirs = In(outpoint, spent, ((b"\x04", redeem), *said))
+    spending = Spending((wallet_input(keys, 1), theirs), (change(keys, 3, 199_000),))
+    answered = Psbt.parse(signer.answer(spending.withdrawal())).inputs[1]
+    assert answered.fields.get(psbt_fields.IN_FINAL_SCRIPT_SIG) == written
+    assert answered.final_witness is None
 
 
 def test_a_version_that_says_nothing_is_read_and_not_written():

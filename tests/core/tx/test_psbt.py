@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from dataclasses import replace
 from functools import cache
 
 import pytest
+from coincurve import PublicKey
+from embit.hashes import hash160, ripemd160
 from embit.psbt import PSBT
 from helpers import bolt3, vectors
 from hypothesis import given
@@ -22,6 +25,7 @@ from signerd.core.wire import codec
 from signerd.errors import MalformedMessage
 
 KEY = secp256k1.public_key(b"\x01" * 32)
+SIGNATURE = secp256k1.to_der(secp256k1.sign_compact(b"\x01" * 32, bytes(32))) + b"\x01"
 PREVIOUS = Transaction(2, (Input(Outpoint(bytes(32), 0)),), (Output(5000, b"\x51"), Output(7000, b"\x52")))
 SPENT = Outpoint(PREVIOUS.txid, 1)
 TX = Transaction(2, (Input(SPENT, 0xFFFFFFFD),), (Output(6000, b"\x00\x14" + bytes(20)),), 700)
@@ -238,18 +242,83 @@ def test_keeps_keys_in_the_order_in_which_they_came():
 def test_tells_scripts_signatures_and_origins():
     path = (0x80000054).to_bytes(4, "little") + (7).to_bytes(4, "little")
     item = first_input(
-        pair(names.IN_PARTIAL_SIGNATURE, b"sig\x01", KEY),
+        pair(names.IN_PARTIAL_SIGNATURE, SIGNATURE, KEY),
         pair(names.IN_REDEEM_SCRIPT, b"redeem"),
         pair(names.IN_WITNESS_SCRIPT, b"witness"),
         pair(names.IN_ORIGIN, b"abcd" + path, KEY),
         pair(names.IN_TAP_KEY_SIGNATURE, bytes(64)),
         pair(names.IN_TAP_ORIGIN, b"\x01" + bytes(32) + b"efgh" + path, KEY[1:]),
     )
-    assert item.partial_signatures == {KEY: b"sig\x01"}
+    assert item.partial_signatures == {KEY: SIGNATURE}
     assert (item.redeem_script, item.witness_script) == (b"redeem", b"witness")
     assert item.taproot_signature == bytes(64)
     assert item.origins == {KEY: Origin(b"abcd", (0x80000054, 7)), KEY[1:]: Origin(b"efgh", (0x80000054, 7))}
     assert (item.sighash, item.final_witness) == (None, None)
+
+
+BAD_KEY = b"\x02" + b"\xff" * 32
+DER = SIGNATURE[:-1]
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        pair(names.IN_PARTIAL_SIGNATURE, DER + b"\x00", KEY),
+        pair(names.IN_PARTIAL_SIGNATURE, DER + b"\x05", KEY),
+        pair(names.IN_PARTIAL_SIGNATURE, DER + b"\x00\x01", KEY),
+        pair(names.IN_PARTIAL_SIGNATURE, DER, KEY),
+        pair(names.IN_PARTIAL_SIGNATURE, b"", KEY),
+        pair(names.IN_PARTIAL_SIGNATURE, SIGNATURE, BAD_KEY),
+        pair(names.IN_ORIGIN, bytes(8), BAD_KEY),
+        pair(names.IN_ORIGIN, bytes(8), b"\x04" + b"\x01" * 64),
+        pair(names.IN_TAP_ORIGIN, bytes(9), BAD_KEY[1:]),
+        pair(names.IN_TAP_INTERNAL_KEY, BAD_KEY[1:]),
+        pair(names.IN_TAP_KEY_SIGNATURE, bytes(64) + b"\x00"),
+        pair(names.IN_TAP_KEY_SIGNATURE, bytes(64) + b"\x09"),
+        pair(names.IN_SHA256, b"x", bytes(32)),
+        pair(names.IN_HASH256, b"x", bytes(32)),
+        pair(names.IN_HASH160, b"x", bytes(20)),
+        pair(names.IN_RIPEMD160, b"x", bytes(20)),
+        pair(names.IN_SHA256, bytes(521), hashlib.sha256(bytes(521)).digest()),
+    ],
+)
+def test_refuses_what_cannot_be_what_it_says(field):
+    with pytest.raises(MalformedMessage, match=r"input 0 .* not what it should be"):
+        first_input(field)
+
+
+@pytest.mark.parametrize(
+    ("glob", "output"),
+    [
+        (pair(names.GLOBAL_XPUB, bytes(4), bytes.fromhex("0488b21e") + bytes(41) + BAD_KEY), b""),
+        (pair(names.GLOBAL_XPUB, bytes(4), bytes.fromhex("0488ade4") + bytes(41) + KEY), b""),
+        (b"", pair(names.OUT_ORIGIN, bytes(8), BAD_KEY)),
+        (b"", pair(names.OUT_TAP_ORIGIN, bytes(9), BAD_KEY[1:])),
+        (b"", pair(names.OUT_TAP_INTERNAL_KEY, BAD_KEY[1:])),
+    ],
+)
+def test_refuses_keys_that_are_none_anywhere(glob, output):
+    with pytest.raises(MalformedMessage, match="not what it should be"):
+        Psbt.parse(build(glob=glob, outputs=(output,)))
+
+
+def test_reads_what_is_what_it_says():
+    uncompressed = b"\x04" + PublicKey(KEY).format(compressed=False)[1:]
+    hashes = {
+        names.IN_SHA256: hashlib.sha256(b"x").digest(),
+        names.IN_HASH256: hashlib.sha256(hashlib.sha256(b"x").digest()).digest(),
+        names.IN_HASH160: hash160(b"x"),
+        names.IN_RIPEMD160: ripemd160(b"x"),
+    }
+    fields = b"".join(pair(kind, b"x", digest) for kind, digest in hashes.items())
+    fields += pair(names.IN_ORIGIN, bytes(8), uncompressed) + pair(names.IN_TAP_INTERNAL_KEY, KEY[1:])
+    fields += pair(names.IN_TAP_KEY_SIGNATURE, bytes(64) + b"\x83")
+    for sighash in (0x01, 0x02, 0x03, 0x81, 0x82, 0x83):
+        signature = pair(names.IN_PARTIAL_SIGNATURE, DER + bytes([sighash]), uncompressed)
+        raw = build(inputs=(fields + signature,))
+        assert Psbt.parse(raw).serialize() == raw
+    xpub = pair(names.GLOBAL_XPUB, bytes(8), bytes.fromhex("043587cf") + bytes(41) + KEY)
+    assert Psbt.parse(build(glob=xpub)).serialize() == build(glob=xpub)
 
 
 def test_tells_which_outputs_are_said_to_be_ours():

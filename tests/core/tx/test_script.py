@@ -98,11 +98,21 @@ def test_pushes_numbers_in_their_shortest_form(value, pushed):
     assert script.number(value).hex() == pushed
 
 
-@pytest.mark.parametrize("data", [b"", bytes(76)])
-def test_pushes_no_more_and_no_less_than_one_byte_can_say(data):
-    assert script.push(bytes(75)) == b"\x4b" + bytes(75)
-    with pytest.raises(ValueError, match="1 to 75"):
-        script.push(data)
+@pytest.mark.parametrize(
+    ("size", "head"),
+    [
+        (0, "00"),
+        (1, "01"),
+        (75, "4b"),
+        (76, "4c4c"),
+        (255, "4cff"),
+        (256, "4d0001"),
+        (65535, "4dffff"),
+        (65536, "4e00000100"),
+    ],
+)
+def test_pushes_bytes_in_the_shortest_form_that_says_their_number(size, head):
+    assert script.push(bytes(size)) == bytes.fromhex(head) + bytes(size)
 
 
 def test_has_no_negative_numbers():
