@@ -188,7 +188,9 @@ async def test_goes_on_after_control_c_in_the_middle_of_the_download(tmp_path):
         assert process.stderr is not None
         shown = ""
         while "going on at byte" not in shown:
-            shown += (await process.stderr.readline()).decode()
+            line = await process.stderr.readline()
+            assert line, shown
+            shown += line.decode()
         process.send_signal(signal.SIGINT)
         _, rest = await process.communicate()
         assert process.returncode == 130, rest
