@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -24,7 +25,7 @@ from signerd.units import UnixTime
 PRUNE_SECONDS = 60
 """How often expired approvals are forgotten, at most."""
 CACHED_CHANNELS = 256
-"""Channels that are kept decoded; the others are a look-up away."""
+"""Channels that are kept decoded; the others have to be decoded first."""
 
 _DAMAGED = (
     "the file is damaged, and room on the disk does not mend it: keep signerd.db and what lies beside it; "
@@ -48,7 +49,6 @@ class StateDb:
             raise self._failed(error) from error
         self._node = self._load_node()
         # Counting them takes longer, the more there are: done once, and then kept up with.
-        self._channels = self._count("channel")
         self._foreign = self._count("foreign_channel")
         self._pruned = UnixTime(-PRUNE_SECONDS)
         self._audit_head: Head | None = None
@@ -82,23 +82,21 @@ class StateDb:
         if channel_id in self._cache:
             self._cache.move_to_end(channel_id)
             return self._cache[channel_id]
-        row = self._one("SELECT state FROM channel WHERE id = ?", (_key(channel_id),))
-        if row is None:
+        state = self._states.get(_key(channel_id))
+        if state is None:
             return None
-        channel = codec.decode_channel(row[0])
+        channel = codec.decode_channel(state)
         self._keep(channel_id, channel)
         return channel
 
     def has_channel(self, channel_id: ChannelId) -> bool:
         """Whether `channel` would find it; its state is not looked at."""
-        if channel_id in self._cache:
-            return True
-        return self._one("SELECT 1 FROM channel WHERE id = ?", (_key(channel_id),)) is not None
+        return _key(channel_id) in self._states
 
     @property
     def channel_count(self) -> int:
         """How many channels are known, forgotten ones that must stay known with them."""
-        return self._channels
+        return len(self._states)
 
     @property
     def highest_channel(self) -> int:
@@ -190,11 +188,12 @@ class StateDb:
 
     def commit(self, changes: Changes, records: Sequence[Record] = ()) -> None:
         """All of it or nothing, with the records of what was decided."""
-        channels, foreign, head = self._channels, self._foreign, self.audit_head
+        states, foreign, head = self._states, self._foreign, self.audit_head
+        written: dict[bytes, bytes | None] = {}
         try:
             with self._connection:
                 for channel_id, channel in changes.channels.items():
-                    channels += self._write_channel(channel_id, channel)
+                    written[_key(channel_id)] = self._write_channel(channel_id, channel)
                 for payment_hash, payment in changes.payments.items():
                     self._write_payment(payment_hash, payment)
                 if changes.foreign:
@@ -211,10 +210,12 @@ class StateDb:
         except sqlite3.Error as error:
             raise self._failed(error) from error
         # Memory follows the disk, never the other way round.
-        self._channels, self._foreign, self._audit_head = channels, foreign, head
+        self._foreign, self._audit_head = foreign, head
+        states |= {key: state for key, state in written.items() if state is not None}
         for channel_id, channel in changes.channels.items():
             if channel is None:
                 self._cache.pop(channel_id, None)
+                states.pop(_key(channel_id), None)
             else:
                 self._keep(channel_id, channel)
         self._node = changes.node or self._node
@@ -225,17 +226,13 @@ class StateDb:
             rehearsal.rehearse(self._connection, thorough=thorough)
             if thorough:
                 # What can be read may still be no state, and would be met again.
-                self.require_channels()
+                _require_readable(self._read_channels())
         except sqlite3.Error as error:
             raise self._failed(error) from error
 
     def require_channels(self) -> None:
-        """Read the state of every channel. Raises StateError."""
-        try:
-            for (state,) in self._connection.execute("SELECT state FROM channel"):
-                codec.decode_channel(state)
-        except sqlite3.Error as error:
-            raise self._failed(error) from error
+        """Look at the state of every channel. Raises StateError."""
+        _require_readable(self._states)
 
     def forget_payments(self, before: UnixTime) -> None:
         """Drop the approvals that expired before then."""
@@ -300,11 +297,12 @@ class StateDb:
         self._connection.execute("DELETE FROM approval WHERE expires < ?", (now,))
         self._pruned = now
 
-    def _write_channel(self, channel_id: ChannelId, channel: ChannelState | None) -> int:
-        """By how many channels there are more."""
+    def _write_channel(self, channel_id: ChannelId, channel: ChannelState | None) -> bytes | None:
+        """The state as it is on disk with the transaction's end."""
         key = _key(channel_id)
         if channel is None:
-            return -self._connection.execute("DELETE FROM channel WHERE id = ?", (key,)).rowcount
+            self._connection.execute("DELETE FROM channel WHERE id = ?", (key,))
+            return None
         state = codec.encode(channel)
         updated = self._connection.execute("UPDATE channel SET state = ? WHERE id = ?", (state, key)).rowcount
         if not updated:
@@ -315,7 +313,7 @@ class StateDb:
                 "INSERT OR REPLACE INTO funding VALUES (?, ?)",
                 [(funding.outpoint.serialize(), key) for funding in channel.fundings],
             )
-        return 1 - updated
+        return state
 
     def _write_payment(self, payment_hash: bytes, payment: ApprovedPayment | None) -> None:
         if payment is None:
@@ -328,6 +326,21 @@ class StateDb:
     def _count(self, table: str) -> int:
         row = self._one(f"SELECT count(*) FROM {table}", ())  # noqa: S608 (a name of ours)
         return 0 if row is None else int(row[0])
+
+    @cached_property
+    def _states(self) -> dict[bytes, bytes]:
+        """The state of every channel as it is on disk, by the id there.
+
+        A kilobyte or a few each; to look one up on disk would take longer than all else that is done when a
+        channel is asked about for the first time.
+        """
+        return self._read_channels()
+
+    def _read_channels(self) -> dict[bytes, bytes]:
+        try:
+            return dict(self._connection.execute("SELECT id, state FROM channel").fetchall())
+        except sqlite3.Error as error:
+            raise self._failed(error) from error
 
     def _load_node(self) -> NodeState:
         row = self._one("SELECT state FROM node WHERE id = 0", ())
@@ -354,6 +367,11 @@ class StateDb:
             failed,
             hint="signerd signs nothing without its store; check the disk (space, health, permissions)",
         )
+
+
+def _require_readable(states: Mapping[bytes, bytes]) -> None:
+    for state in states.values():
+        codec.decode_channel(state)
 
 
 def _key(channel_id: ChannelId) -> bytes:

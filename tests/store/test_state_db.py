@@ -167,18 +167,23 @@ def test_channels_are_counted_right_however_they_come_and_go(steps, data):
             changes = Changes(channels=channels, foreign=foreign)
             book.apply(changes)
             store.commit(changes)
+            assert store._states == store._read_channels()
             if data.draw(st.booleans()):
                 store.close()
                 store = StateDb(Path(directory) / "db")
+            if data.draw(st.booleans()):
+                store._cache.clear()  # as if there were many others
             assert (book.channel_count, book.foreign_count) == (store.channel_count, store.foreign_count)
             for number in [CHANNEL_ID, *channels, *foreign]:
                 assert store.is_foreign(number) == book.is_foreign(number)
                 assert store.has_channel(number) == book.has_channel(number)
+                assert store.channel(number) == book.channel(number)
                 assert book.has_channel(number) == (book.channel(number) is not None)
         store.close()
 
 
-def test_memory_is_never_ahead_of_the_disk(tmp_path):
+@pytest.mark.parametrize("cached", [True, False])
+def test_memory_is_never_ahead_of_the_disk(tmp_path, cached):
     with StateDb(tmp_path / "db") as store:
         store.commit(Changes(channels={CHANNEL_ID: READY}))
         store._connection.execute("PRAGMA query_only = ON")
@@ -186,6 +191,10 @@ def test_memory_is_never_ahead_of_the_disk(tmp_path):
             store.commit(Changes(channels={CHANNEL_ID: LIVING}, node=NodeState(forgotten_dbid=1)))
         with pytest.raises(StateError):
             store.commit(Changes(channels={ChannelId(PEER, 1): LIVING}, foreign=frozenset({CHANNEL_ID})))
+        with pytest.raises(StateError):
+            store.commit(Changes(channels={CHANNEL_ID: None}))
+        if not cached:
+            store._cache.clear()
         assert READY == store.channel(CHANNEL_ID)
         assert store.node == NodeState()
         assert (1, 0) == (store.channel_count, store.foreign_count)
