@@ -44,6 +44,8 @@ class Question:
     context: pb.HsmRequestContext | None
     requests: tuple[pb.PendingRequest, ...]
     outcome: asyncio.Future[bytes | Exception] = field(repr=False)
+    message: rpc.Encoded | None = field(default=None, repr=False)
+    """What every signer is sent, where that does not depend on what it was sent before."""
 
     def settle(self, outcome: bytes | Exception) -> None:
         if not self.outcome.done():
@@ -107,13 +109,29 @@ class HostedNode:
         requests: Sequence[pb.PendingRequest] = (),
     ) -> Question:
         """Ask all signers, those to come included, until one answers (hsmd message, 2-byte type first)."""
+        question = self.prepare(raw, context=context, requests=requests)
+        self._put(question)
+        return question
+
+    def prepare(
+        self,
+        raw: bytes,
+        *,
+        context: pb.HsmRequestContext | None = None,
+        requests: Sequence[pb.PendingRequest] = (),
+    ) -> Question:
+        """A request for `ask_prepared`: who times that does not time what the node does before it asks."""
         outcome = asyncio.get_running_loop().create_future()
         question = Question(self._next_id, raw, context, tuple(requests), outcome)
         self._next_id += 1
+        if self.sends_whole_state:
+            question.message = _message_of(question, self.state.live_fields())
+        return question
+
+    def _put(self, question: Question) -> None:
         self._pending[question.request_id] = question
         for stream in self._streams:
             stream.put_nowait(question)
-        return question
 
     async def ask(
         self,
@@ -127,7 +145,11 @@ class HostedNode:
         Raises RequestRefused at the first error answer (the request stays pending) and WrongAnswer.
         A cancelled call takes its request back.
         """
-        question = self.put(raw, context=context, requests=requests)
+        return await self.ask_prepared(self.prepare(raw, context=context, requests=requests))
+
+    async def ask_prepared(self, question: Question) -> bytes:
+        """As `ask`, with what `prepare` has made of the request."""
+        self._put(question)
         try:
             outcome = await question.outcome
         except asyncio.CancelledError:
@@ -195,16 +217,8 @@ class HostedNode:
                 question = await questions.get()
                 if question.request_id not in self._pending:
                     continue
-                whole = self.sends_whole_state
-                entries = self.state.live_fields() if whole else map(field_of, self.state.since(mark))
-                mark = self.state.mark
-                request = pb.HsmRequest(
-                    request_id=question.request_id,
-                    context=question.context,
-                    raw=question.raw,
-                    requests=question.requests,
-                )
-                yield _with_state(request, entries)
+                new, mark = self.state.since(mark), self.state.mark
+                yield question.message or _message_of(question, map(field_of, new))
         finally:
             self._streams.discard(questions)
             if not self._streams:
@@ -257,6 +271,16 @@ class HostedNode:
     def _require_own_device(self, caller: rpc.Caller) -> None:
         if caller.require_device().node_id != self.node_id:
             raise rpc.Refusal(grpc.StatusCode.PERMISSION_DENIED, "the device belongs to another node")
+
+
+def _message_of(question: Question, fields: Iterable[bytes]) -> rpc.Encoded:
+    request = pb.HsmRequest(
+        request_id=question.request_id,
+        context=question.context,
+        raw=question.raw,
+        requests=question.requests,
+    )
+    return _with_state(request, fields)
 
 
 def _with_state(request: pb.HsmRequest, fields: Iterable[bytes]) -> rpc.Encoded:

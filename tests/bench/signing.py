@@ -2,7 +2,8 @@
 
 Both signers run at once and are asked in turn, a few requests each, so that whatever else the machine does
 slows both. Each commitment is a new one, so that signerd has something to store before it answers. The state
-that is sent along is as long for both, and with each request the entry of one channel has changed.
+that is sent along is as long for both, and with each request the entry of one channel has changed. What the
+node does before it sends a request is not timed.
 """
 
 from __future__ import annotations
@@ -65,9 +66,9 @@ class Seat:
         if self.changing is not None and node.sends_whole_state:
             # With each request, the state of a channel is another one than before.
             node.state.merge([next(self.changing)])
-        context = player.context_of(step.context)
+        question = node.prepare(step.raw, context=player.context_of(step.context))
         begun = time.perf_counter()
-        reply = await node.ask(step.raw, context=context)
+        reply = await node.ask_prepared(question)
         seconds = time.perf_counter() - begun
         if name:
             self.seconds[name].append(seconds)
