@@ -5,7 +5,9 @@ An entry is known by its bytes on the wire. What differs in one of them is exami
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from signerd.greenlight import wire_scan
 from signerd.greenlight.pb import greenlight_pb2
@@ -18,17 +20,41 @@ OVERHEAD_BYTES = 200
 _STATE = greenlight_pb2.HsmRequest.DESCRIPTOR.fields_by_name["signer_state"].number
 _VERSION_TAG = b"\x08"
 _OUT_OF_PLACE = 64
+_RUN_ENTRIES, _RUN_BYTES = 32, 256 * 1024
+"""What a run has at most. A longer entry has one for itself."""
+
+
+@dataclass(eq=False, slots=True)
+class _Run:
+    """Entries, one behind the other, and where each of them is, by its key."""
+
+    joined: bytes = b""
+    places: dict[bytes, slice] = field(default_factory=dict)
+    first: bytes = b""
+
+    @property
+    def pieces(self) -> dict[bytes, bytes]:
+        return {key: self.joined[place] for key, place in self.places.items()}
+
+    def hold(self, pieces: Mapping[bytes, bytes]) -> None:
+        """These, and no others."""
+        end = 0
+        self.places = {key: slice(end, end := end + len(piece)) for key, piece in pieces.items()}
+        self.joined = b"".join(pieces.values())
+        self.first = next(iter(pieces.values()), b"")
 
 
 class KnownEntries:
     """Entries as they were when they were last examined: each a field of an HsmRequest, by the entry's key.
 
-    They stand in the order in which they come. So most of a message is recognised without being read: it goes
-    on with the next known entry, or with the one after that, if the next has changed and comes later now.
+    They stand in the order in which they come, in runs. So most of a message is recognised without being
+    read: it goes on with the next known run, or with the next entry of one that is not whole there, or with
+    the one after that, if the next has changed and comes later now.
     """
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
-        self._known: dict[bytes, bytes] = {}
+        self._runs: list[_Run] = []
+        self._run_of: dict[bytes, _Run] = {}
         self._bytes = 0
         self._most_bytes = most_bytes
 
@@ -37,24 +63,32 @@ class KnownEntries:
 
         None if it has more than `limit` fields, known entries included, or one of a kind that has no length.
         """
-        known, kept, size = list(self._known.values()), [], len(raw)
-        last = len(known) - 1
-        position, place, count, out_of_place = 0, 0, 0, 0
+        # What may come, the next one last: a run, or an entry of one.
+        ahead: list[_Run | bytes] = [*reversed(self._runs)]
+        kept, size = [], len(raw)
+        position, count, out_of_place = 0, 0, 0
         while position < size and count <= limit:
-            # A thousand times for each message: nothing is made here, and little is called.
-            if place <= last and raw.startswith(known[place], position):
-                position += len(known[place])
-                place += 1
+            known = ahead[-1] if ahead else b""
+            if isinstance(known, _Run):
+                ahead.pop()
+                if raw.startswith(known.joined, position):
+                    position += len(known.joined)
+                    count += len(known.places)
+                else:
+                    ahead += reversed(known.pieces.values())
+            elif known and raw.startswith(known, position):
+                position += len(known)
                 count += 1
-            elif place < last and raw.startswith(known[place + 1], position):
-                place += 1
+                ahead.pop()
+            elif len(ahead) > 1 and raw.startswith(_first(ahead[-2]), position):
+                ahead.pop()
             else:
                 start = position
                 number, body, position = wire_scan.field(raw, start)
                 if number == 0:
                     return None
                 count += 1
-                if number == _STATE and self._known.get(_key(raw, body, position)) == raw[start:position]:
+                if number == _STATE and self._knows(_key(raw, body, position), raw[start:position]):
                     out_of_place += 1
                 else:
                     kept.append(raw[start:position])
@@ -64,28 +98,85 @@ class KnownEntries:
 
     def remember(self, entries: Iterable[greenlight_pb2.SignerStateEntry]) -> None:
         """These were examined, and what follows from them is on disk."""
+        pieces: dict[bytes, bytes] = {}
         for entry in entries:
             raw = greenlight_pb2.HsmRequest(signer_state=[entry]).SerializeToString()
             _, body, end = wire_scan.field(raw, 0)
             key = _key(raw, body, end)
-            self._forget(key)
-            self._known[key] = raw
-            self._bytes += len(raw) + OVERHEAD_BYTES
-            while self._bytes > self._most_bytes:
-                self._forget(next(iter(self._known)))
+            pieces.pop(key, None)
+            pieces[key] = raw
+        self._forget(pieces)
+        self._append(pieces)
+        for run in self._runs:
+            if self._bytes <= self._most_bytes:
+                break
+            self._forget(_leading(run, self._bytes - self._most_bytes))
+        self._runs = [run for run in self._runs if run.places]
 
-    def _forget(self, key: bytes) -> None:
-        if key in self._known:
-            self._bytes -= len(self._known.pop(key)) + OVERHEAD_BYTES
+    def _knows(self, key: bytes, raw: bytes) -> bool:
+        run = self._run_of.get(key)
+        if run is None:
+            return False
+        place = run.places[key]
+        return place.stop - place.start == len(raw) and run.joined.startswith(raw, place.start)
+
+    def _append(self, pieces: Mapping[bytes, bytes]) -> None:
+        run = self._runs.pop() if self._runs else _Run()
+        taken, size = run.pieces, len(run.joined)
+        for key, piece in pieces.items():
+            self._bytes += len(piece) + OVERHEAD_BYTES
+            if taken and (len(taken) == _RUN_ENTRIES or size + len(piece) > _RUN_BYTES):
+                self._close(run, taken)
+                run, taken, size = _Run(), {}, 0
+            taken[key] = piece
+            size += len(piece)
+        if taken:
+            self._close(run, taken)
+
+    def _close(self, run: _Run, pieces: Mapping[bytes, bytes]) -> None:
+        run.hold(pieces)
+        self._runs.append(run)
+        self._run_of.update(dict.fromkeys(pieces, run))
+
+    def _forget(self, keys: Iterable[bytes]) -> None:
+        """Runs that are empty then are left to the caller."""
+        gone = defaultdict(list)
+        for key in keys:
+            if (run := self._run_of.pop(key, None)) is not None:
+                gone[run].append(key)
+        for run, lost in gone.items():
+            pieces = run.pieces
+            for key in lost:
+                self._bytes -= len(pieces.pop(key)) + OVERHEAD_BYTES
+            run.hold(pieces)
 
     def _follow(self, raw: bytes) -> None:
         """Take over the order of this message."""
+        pieces = {key: piece for run in self._runs for key, piece in run.pieces.items()}
         position = 0
         while position < len(raw):
             number, body, position = wire_scan.field(raw, position)
             key = _key(raw, body, position) if number == _STATE else b""
-            if key in self._known:
-                self._known[key] = self._known.pop(key)
+            if key in pieces:
+                pieces[key] = pieces.pop(key)
+        self._runs.clear()
+        self._bytes = 0
+        self._append(pieces)
+
+
+def _leading(run: _Run, size: int) -> list[bytes]:
+    """The keys of so many bytes of memory, from the run's beginning."""
+    found = []
+    for key, place in run.places.items():
+        if size <= 0:
+            break
+        size -= place.stop - place.start + OVERHEAD_BYTES
+        found.append(key)
+    return found
+
+
+def _first(known: _Run | bytes) -> bytes:
+    return known.first if isinstance(known, _Run) else known
 
 
 def _key(raw: bytes, start: int, end: int) -> bytes:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from google.protobuf.message import DecodeError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signerd.greenlight.known_entries import KnownEntries
+from signerd.greenlight import known_entries
+from signerd.greenlight.known_entries import OVERHEAD_BYTES, KnownEntries
 from signerd.greenlight.pb import greenlight_pb2 as pb
 
 MANY = 10**9
@@ -52,6 +55,40 @@ entries = st.builds(
 def test_exactly_what_was_remembered_last_is_left_out(remembered, sent):
     last = {item.key: item for item in remembered}
     assert left(knowing(*remembered), *sent) == [item for item in sent if last.get(item.key) != item]
+
+
+@given(st.lists(st.tuples(st.lists(entries, max_size=12), st.lists(entries, max_size=12)), max_size=6))
+def test_runs_of_entries_make_no_difference(runs_of_any_length, steps):
+    """However short they are, and whatever is put into them and taken out of them again."""
+    known, last = KnownEntries(), {}
+    for remembered, sent in steps:
+        known.remember(remembered)
+        for item in remembered:
+            last.pop(item.key, None)
+            last[item.key] = item
+        for order in (sent, [*last.values()], [*reversed(last.values())]):
+            assert left(known, *order) == [item for item in order if last.get(item.key) != item]
+        assert_consistent(known, len(last))
+
+
+def assert_consistent(known: KnownEntries, count: int) -> None:
+    keys = [key for run in known._runs for key in run.places]
+    assert {key: run for run in known._runs for key in run.places} == known._run_of
+    assert len(keys) == len(known._run_of) == count
+    assert known._bytes == sum(len(run.joined) for run in known._runs) + OVERHEAD_BYTES * count
+    for run in known._runs:
+        assert run.joined.startswith(run.first)
+        assert b"".join(run.pieces.values()) == run.joined
+        assert len(run.places) == 1 or len(run.joined) <= known_entries._RUN_BYTES
+        assert 1 <= len(run.places) <= known_entries._RUN_ENTRIES
+
+
+@pytest.fixture(scope="module", params=[(1, 40), (3, 45), (32, 256 * 1024)], ids=["1", "3", "32"])
+def runs_of_any_length(request):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(known_entries, "_RUN_ENTRIES", request.param[0])
+        patch.setattr(known_entries, "_RUN_BYTES", request.param[1])
+        yield
 
 
 @given(st.permutations(KEYS))
@@ -122,14 +159,22 @@ def _longest_key_seen(known: KnownEntries, raw: bytes) -> int:
     """How long the keys are that are looked up in it."""
     asked: list[bytes] = []
 
-    class Asked(dict[bytes, bytes]):
-        def get(self, key: bytes, default: bytes | None = None) -> bytes | None:  # type: ignore[override]
+    class Asked(dict[bytes, Any]):
+        def get(self, key: bytes, default: Any = None) -> Any:
             asked.append(key)
             return super().get(key, default)
 
-    known._known = Asked()
+    known._run_of = Asked()
     known.left_out(raw * 3, MANY)
     return max(map(len, asked))
+
+
+def test_a_long_entry_does_not_make_short_ones_expensive():
+    """Were the long one copied for each of them, this would take minutes."""
+    long = entry(value=bytes(2**25))
+    known, short = knowing(long, entry("nodes/1")), [entry(version=2), entry(version=3)] * 20_000
+    assert left(known, *short) == short
+    assert left(known, *short, long) == short
 
 
 @given(st.binary(max_size=100))
