@@ -18,6 +18,8 @@ from signerd.errors import MalformedMessage
 
 MAGIC = b"psbt\xff"
 MAX_SIZE = 4_000_000
+_WITNESS_SCRIPT_KEY = bytes([1, psbt_fields.OUT_WITNESS_SCRIPT])
+"""With its size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +160,7 @@ class Psbt:
         tx = _embedded(fields, whole) if version == 0 else None
         ins, outs = (len(tx.inputs), len(tx.outputs)) if tx else psbt_v2.counts(fields, reader.left)
         inputs = [Map.parse(reader, INPUT_FORMS, "input ", number) for number in range(ins)]
-        outputs = [Map.parse(reader, OUTPUT_FORMS, "output ", number) for number in range(outs)]
+        outputs = [_output_map(reader, number) for number in range(outs)]
         reader.finish()
         psbt_v2.check_fields(version, fields, inputs, outputs)
         tx = tx or psbt_v2.transaction(fields, inputs, outputs)
@@ -190,6 +192,14 @@ class Psbt:
         """What all inputs spend, in order; None unless the PSBT says it for each."""
         known = tuple(item.spent for item in self.inputs if item.spent is not None)
         return known if len(known) == len(self.inputs) else None
+
+
+def _output_map(reader: Reader, number: int) -> Map:
+    # The outputs of a commitment, up to a thousand, have a witness script each and nothing else.
+    witness_script = reader.sole_value(_WITNESS_SCRIPT_KEY)
+    if witness_script is not None:
+        return Map(((_WITNESS_SCRIPT_KEY[1:], witness_script),))
+    return Map.parse(reader, OUTPUT_FORMS, "output ", number)
 
 
 def _embedded(fields: Map, whole: tuple[bytes, Transaction] | None) -> Transaction:

@@ -70,6 +70,19 @@ class Reader:
                 return data[position + 1 : end]
         return self.take(self.compact_size())
 
+    def sole_value(self, key: bytes) -> bytes | None:
+        """What follows up to a zero byte: `key` as it stands there, and an item of less than 253 bytes.
+
+        None, and nothing is read, where something else follows.
+        """
+        data, start = self._data, self._position + len(key) + 1
+        if start <= len(data) and data.startswith(key, self._position) and (size := data[start - 1]) < 0xFD:
+            end = start + size
+            if end < len(data) and data[end] == 0:
+                self._position = end + 1
+                return data[start:end]
+        return None
+
     def finish(self) -> None:
         """Raises MalformedMessage if anything is left."""
         if self.left:

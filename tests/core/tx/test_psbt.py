@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from signerd.core.keys import secp256k1
 from signerd.core.tx import psbt_fields as names
-from signerd.core.tx.psbt import MAGIC, MAX_SIZE, Psbt
-from signerd.core.tx.psbt_map import Origin
-from signerd.core.tx.reader import octets
+from signerd.core.tx.psbt import MAGIC, MAX_SIZE, Psbt, _output_map
+from signerd.core.tx.psbt_map import Map, Origin
+from signerd.core.tx.reader import Reader, octets
 from signerd.core.tx.transaction import Input, Outpoint, Output, Transaction, write_stack
 from signerd.core.wire import codec
 from signerd.errors import MalformedMessage
@@ -369,3 +369,28 @@ def test_reads_an_unsigned_commitment_with_all_its_outputs():
     unsigned = signed.unsigned()
     raw = build(tx=unsigned.serialize(), outputs=(b"",) * len(unsigned.outputs))
     assert Psbt.parse(raw).tx == unsigned
+
+
+@st.composite
+def output_maps(draw):
+    """Of one witness script, or nearly so, with more behind it."""
+    script = draw(st.binary(max_size=3) | st.integers(0, 300).map(bytes))
+    raw = pair(names.OUT_WITNESS_SCRIPT, script) + draw(
+        st.sampled_from([b"\x00", b"", b"\x01\x02", b"\x02\x01"])
+    )
+    return raw[draw(st.sampled_from([0, 0, 0, 1, 2])) :] + draw(st.binary(max_size=5))
+
+
+@given(output_maps(), st.integers(0, 3))
+def test_an_output_with_a_witness_script_alone_reads_as_any_other(raw, cut):
+    raw = raw[: len(raw) - cut]
+
+    def read(parse):
+        reader = Reader(raw, "the PSBT")
+        try:
+            return parse(reader), reader.left
+        except MalformedMessage as problem:
+            return problem.message
+
+    expected = read(lambda reader: Map.parse(reader, names.OUTPUT_FORMS, "output ", 7))
+    assert read(lambda reader: _output_map(reader, 7)) == expected
