@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,6 +47,9 @@ class PendingRequest:
     rune: bytes = field(repr=False)
 
 
+Ahead = Callable[[], object]
+
+
 @dataclass(frozen=True, slots=True)
 class SigningRequest:
     """What a node asks: `raw` is an hsmd message, type first, without a length."""
@@ -62,13 +66,15 @@ class Signed:
     """The answer: `reply` is an hsmd message, `changes` has to be remembered before it leaves.
 
     An empty reply is one that is not sent: dev_preinit has none. `message` is the request as it was decoded
-    and `about` what else was read of it, for those who tell of it.
+    and `about` what else was read of it, for those who tell of it. `ahead` may be called once the answer is
+    on its way: it makes what will be asked for next, and changes nothing else.
     """
 
     reply: bytes = field(repr=False)
     changes: Changes = field(default_factory=Changes, repr=False)
     message: Any = field(default=None, repr=False, compare=False)
     about: Any = field(default=None, repr=False, compare=False)
+    ahead: Ahead | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,7 @@ class Signer:
             return Refusal(refused.rule, _shortened(refused.message), message=message)
         except MalformedMessage as problem:
             return Refusal(MALFORMED_RULE, _shortened(problem.message), malformed=True, message=message)
-        return Signed(answer.raw, answer.changes, message, answer.about)
+        return Signed(answer.raw, answer.changes, message, answer.about, answer.ahead)
 
     def _read(self, request: SigningRequest) -> Any:
         """The message, if it is one that this signer answers at all to whoever asks."""

@@ -169,16 +169,18 @@ class NodeAttachment:
             request = translate.signing_request(message)
             outcome = self.service.answer(request)
             record = self.service.latest
-            if isinstance(outcome, Signed) and message.signer_state:
-                # Only now: of a request that is refused, nothing is remembered.
-                self.known.remember(message.signer_state)
             elapsed = (self.clock.monotonic() - started) * 1000
             # A node that sends and does not take its answers is not read any further.
             await under_way.room.acquire()
             answers.create_task(self._respond(node, request, outcome, under_way))
-            # Two turns of the loop, and the answer is on the wire: the log is written behind it.
+            # Two turns of the loop, and the answer is on the wire: what does not concern it comes behind it.
             await asyncio.sleep(0)
             await asyncio.sleep(0)
+            if isinstance(outcome, Signed):
+                # Only of an answer: of a request that is refused, nothing is remembered.
+                self.known.remember(message.signer_state)
+                if outcome.ahead is not None:
+                    outcome.ahead()
             self._tell(request, outcome, record, round(elapsed, 2))
 
     async def _respond(

@@ -8,7 +8,7 @@ from typing import Any
 
 from signerd.core.keys.channel import ChannelKeys
 from signerd.core.keys.node import NodeKeys
-from signerd.core.requests import Context
+from signerd.core.requests import Ahead, Context
 from signerd.core.state.book import NO_CHANGES, Book, Changes, ChannelId
 from signerd.core.state.channel import ChannelState
 from signerd.core.tx.signing import Dialect
@@ -62,6 +62,7 @@ class Answer:
     reply: Message | None
     changes: Changes = NO_CHANGES
     about: Any = field(default=None, repr=False, compare=False)
+    ahead: Ahead | None = field(default=None, repr=False, compare=False)
 
     @property
     def raw(self) -> bytes:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from signerd.core.handlers import composing, htlc
@@ -78,10 +79,9 @@ def validate_commitment(message: wire.ValidateCommitmentTx, call: Call) -> Answe
     secret = None
     if number and call.book.node.hsm_version < _REVOKED_BY_ITSELF:
         after, secret = after.revoke_holder(number - 1), composer.keys.release_secret(number - 1)
-    next_point = composer.keys.per_commitment_point(number + 1)
-    composer.make_ready(next_point)
-    reply = wire.ValidateCommitmentTxReply(secret, next_point)
-    return composing.answer(reply, channel_id, channel, after)
+    reply = wire.ValidateCommitmentTxReply(secret, composer.holder_point(number + 1))
+    ahead = partial(composer.make_ready, number + 1)
+    return composing.answer(reply, channel_id, channel, after, ahead=ahead)
 
 
 def revoke_commitment(message: channel_wire.RevokeCommitmentTx, call: Call) -> Answer:
@@ -201,9 +201,6 @@ def _verify(
     rule = "policy-revoke-new-commitment-signed"
     if message.signature.sighash != ALL:
         raise Refused(rule, f"our commitment is signed with sighash type {message.signature.sighash:#x}")
-    digest = composer.funding_digest(composed.tx, funding)
-    if not secp256k1.verify_compact(funding.counterparty_key, message.signature.signature, digest):
-        raise Refused(rule, f"the peer's signature of our commitment {message.commit_num} is wrong")
     outputs = composed.htlc_outputs()
     if len(outputs) != len(message.htlc_signatures):
         raise Refused(
@@ -215,12 +212,23 @@ def _verify(
             raise Refused(
                 rule, f"the HTLC at output {index} is signed with sighash type {signature.sighash:#x}"
             )
-    digests = htlc_transaction.digests(composed, feerate_per_kw=message.feerate)
-    signatures = [signature.signature for signature in message.htlc_signatures]
-    signed = list(zip(signatures, digests, strict=True))
-    wrong = secp256k1.first_wrong(composed.terms.keys.other_htlc, signed)
+    wrong = secp256k1.first_wrong(list(_signed(message, composer, funding, composed)))
+    if wrong == 0:
+        raise Refused(rule, f"the peer's signature of our commitment {message.commit_num} is wrong")
     if wrong is not None:
-        raise Refused(rule, f"the peer's signature of the HTLC at output {outputs[wrong][0]} is wrong")
+        raise Refused(rule, f"the peer's signature of the HTLC at output {outputs[wrong - 1][0]} is wrong")
+
+
+def _signed(
+    message: wire.ValidateCommitmentTx, composer: Composer, funding: Funding, composed: Commitment
+) -> Iterator[tuple[bytes, bytes, bytes]]:
+    """Key, signature and digest of the commitment, then of each HTLC transaction."""
+    digest = composer.funding_digest(composed.tx, funding)
+    yield funding.counterparty_key, message.signature.signature, digest
+    digests = htlc_transaction.digests(composed, feerate_per_kw=message.feerate)
+    key = composed.terms.keys.other_htlc
+    for item, digest in zip(message.htlc_signatures, digests, strict=True):
+        yield key, item.signature, digest
 
 
 HANDLERS: Mapping[type[Any], Handler] = {

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from signerd.core.handlers.call import Answer, Call
-from signerd.core.keys import helper
 from signerd.core.keys.channel import Basepoints, ChannelKeys
-from signerd.core.state.book import Changes, ChannelId
+from signerd.core.requests import Ahead
+from signerd.core.state.book import NO_CHANGES, Changes, ChannelId
 from signerd.core.state.channel import ChannelState, Content, Funding, Setup
 from signerd.core.tx import commitment, script, script_reading
 from signerd.core.tx.commitment import Commitment, CommitmentKeys, Terms
@@ -32,15 +32,20 @@ class Composer:
 
     def holder_keys(self, number: int) -> CommitmentKeys:
         """The keys of our own commitment `number`."""
-        return _keys(self.keys.per_commitment_point(number), self.keys.basepoints, self.setup.counterparty)
+        return _holder_keys(self.keys, number, self.setup.counterparty)
 
-    def make_ready(self, point: bytes) -> None:
-        """Begin to make the keys of our own commitment with this point: soon it will be asked about."""
-        helper.begin(_keys, point, self.keys.basepoints, self.setup.counterparty)
+    def holder_point(self, number: int) -> bytes:
+        """The per-commitment point of our own commitment `number`."""
+        return _holder_point(self.keys, number)
+
+    def make_ready(self, number: int) -> None:
+        """Make what the next request about our own commitment `number` will need."""
+        self.holder_keys(number)
+        self.holder_point(number + 1)
 
     def counterparty_keys(self, point: bytes) -> CommitmentKeys:
         """The keys of the peer's commitment that has this point (33 bytes)."""
-        return _keys(point, self.setup.counterparty, self.keys.basepoints)
+        return _counterparty_keys(point, self.setup.counterparty, self.keys.basepoints)
 
     def holder(self, funding: Funding, number: int, htlcs: Iterable[composites.Htlc] = ()) -> Terms:
         """Our own commitment, but for the two main values."""
@@ -102,9 +107,17 @@ def require_funding(channel: ChannelState, outpoint: Outpoint, counterparty_key:
     return funding
 
 
-def answer(reply: Message, channel_id: ChannelId, before: ChannelState, after: ChannelState) -> Answer:
+def answer(
+    reply: Message,
+    channel_id: ChannelId,
+    before: ChannelState,
+    after: ChannelState,
+    *,
+    ahead: Ahead | None = None,
+) -> Answer:
     """The reply, and the channel if it has changed."""
-    return Answer(reply) if after == before else Answer(reply, Changes(channels={channel_id: after}))
+    changes = NO_CHANGES if after == before else Changes(channels={channel_id: after})
+    return Answer(reply, changes, ahead=ahead)
 
 
 def recompose(terms: Terms, tx: Transaction, psbt: Psbt) -> Commitment:
@@ -204,9 +217,20 @@ def _htlcs(htlcs: Iterable[composites.Htlc], *, offering: composites.Side) -> tu
 
 
 # Many requests are about the same commitment: an HTLC at a time, or a retry.
-@lru_cache(maxsize=1024)
-def _keys(point: bytes, own: Basepoints, other: Basepoints) -> CommitmentKeys:
-    return CommitmentKeys.derive(point, own=own, other=other)
+@lru_cache(maxsize=512)
+def _holder_keys(keys: ChannelKeys, number: int, counterparty: Basepoints) -> CommitmentKeys:
+    point = _holder_point(keys, number)
+    return CommitmentKeys.derive(point, own=keys.basepoints, other=counterparty)
+
+
+@lru_cache(maxsize=512)
+def _holder_point(keys: ChannelKeys, number: int) -> bytes:
+    return keys.per_commitment_point(number)
+
+
+@lru_cache(maxsize=512)
+def _counterparty_keys(point: bytes, counterparty: Basepoints, own: Basepoints) -> CommitmentKeys:
+    return CommitmentKeys.derive(point, own=counterparty, other=own)
 
 
 @lru_cache(maxsize=4096)

@@ -16,6 +16,7 @@ from typing import Any
 
 from coincurve import PrivateKey, PublicKey, PublicKeyXOnly
 from coincurve._libsecp256k1 import lib
+from coincurve.context import GLOBAL_CONTEXT
 from coincurve.ecdsa import cdata_to_der, der_to_cdata, deserialize_compact, serialize_compact
 from coincurve.utils import DEFAULT_NONCE
 
@@ -29,6 +30,8 @@ _RFC6979 = DEFAULT_NONCE[0]
 _MINUS_ONE = (ORDER - 1).to_bytes(32, "big")
 _ORDER_BYTES, _ZERO = ORDER.to_bytes(32, "big"), bytes(32)
 
+_Verification = tuple[int, Any, bytes, PublicKey | None]
+"""Its place, the signature as the C library has it, the digest, the key; None is for what is none."""
 _WORTH_SHARING = 8
 """Signatures; to wake another thread takes as long as one or two of them."""
 
@@ -157,43 +160,38 @@ def from_der(der: bytes) -> bytes:
 
 def verify_compact(point: bytes, signature: bytes, digest: bytes) -> bool:
     """Whether a 64-byte low-S r || s signature over a 32-byte digest was made by `point`'s key."""
-    key = _verifier(point)
-    return key is not None and _is_signed(key, signature, digest)
+    return first_wrong([(point, signature, digest)]) is None
 
 
-def first_wrong(point: bytes, signed: Sequence[tuple[bytes, bytes]]) -> int | None:
-    """The place of the first signature and digest that `verify_compact` refuses; None if it takes all."""
-    key = _verifier(point)
-    if key is None:
-        return 0 if signed else None
+def first_wrong(signed: Sequence[tuple[bytes, bytes, bytes]]) -> int | None:
+    """The place of the first point, signature and digest that `verify_compact` refuses; None without one."""
     # What needs the interpreter's lock comes first: two threads that both want it wait for each other.
-    parsed = [(place, _parsed(signature, digest), digest) for place, (signature, digest) in enumerate(signed)]
+    parsed = [
+        (place, _parsed(signature, digest), digest, _verifier(point))
+        for place, (point, signature, digest) in enumerate(signed)
+    ]
     # Each takes the next one that is left, so that nobody waits long for the other.
     left = deque(parsed)
-    other = helper.begin(_first_wrong, key, left) if len(signed) >= _WORTH_SHARING else None
+    other = helper.begin(_first_wrong, left) if len(signed) >= _WORTH_SHARING else None
     if other is None:
-        return _first_wrong(key, deque(parsed))
-    ours = _first_wrong(key, left)
+        return _first_wrong(deque(parsed))
+    ours = _first_wrong(left)
     # A helper that had other things to do has taken none, and need not be waited for.
     theirs = None if other.cancel() else other.result()
     return min((place for place in (ours, theirs) if place is not None), default=None)
 
 
-def _first_wrong(key: PublicKey, left: deque[tuple[int, Any, bytes]]) -> int | None:
+def _first_wrong(left: deque[_Verification]) -> int | None:
     """The place of the first that is wrong, of those that are taken here; later ones may be left."""
-    context, point, verify = key.context.ctx, key.public_key, lib.secp256k1_ecdsa_verify
+    context, verify = GLOBAL_CONTEXT.ctx, lib.secp256k1_ecdsa_verify
     while True:
         try:
-            place, signature, digest = left.popleft()  # one at a time, whoever else takes them
+            place, signature, digest, key = left.popleft()  # one at a time, whoever else takes them
         except IndexError:
             return None
-        if signature is None or verify(context, signature, digest, point) != 1:
+        if key is None or signature is None or verify(context, signature, digest, key.public_key) != 1:
             left.clear()  # all before it are taken
             return place
-
-
-def _is_signed(key: PublicKey, signature: bytes, digest: bytes) -> bool:
-    return _first_wrong(key, deque([(0, _parsed(signature, digest), digest)])) is None
 
 
 def _parsed(signature: bytes, digest: bytes) -> Any:

@@ -8,7 +8,7 @@ import pytest
 from helpers.one_channel import ANCHORS, STATIC, OneChannel, bitcoin_tx, offered, psbt_of, received
 
 from signerd.core.handlers import composing
-from signerd.core.keys import helper, secp256k1
+from signerd.core.keys import secp256k1
 from signerd.core.tx.signing import Dialect
 from signerd.core.tx.transaction import Input, Outpoint, Output, Transaction
 from signerd.core.wire import channel as channel_wire
@@ -232,16 +232,17 @@ def test_validates_and_revokes(channel_type):
     )
 
 
-def test_the_keys_of_the_commitment_after_a_valid_one_are_made_ahead(channel):
-    composing._keys.cache_clear()
-    channel.ask(channel.validate(1))
-    under_way = helper.begin(composing._keys.cache_info)  # behind what is under way already
-    assert under_way is not None
-    misses = under_way.result(10).misses
+@pytest.mark.parametrize("made", [composing._holder_keys, composing._holder_point])
+def test_what_the_commitment_after_a_valid_one_needs_is_made_ahead(channel, made):
+    made.cache_clear()
+    channel.answer(channel.validate(1)).ahead()
+    misses = made.cache_info().misses
     channel.composer.holder_keys(2)
-    assert composing._keys.cache_info().misses == misses
+    channel.composer.holder_point(3)
+    assert made.cache_info().misses == misses
     channel.composer.holder_keys(3)
-    assert composing._keys.cache_info().misses == misses + 1
+    channel.composer.holder_point(4)
+    assert made.cache_info().misses == misses + 1
 
 
 def test_the_same_validation_and_revocation_again_change_nothing(channel):

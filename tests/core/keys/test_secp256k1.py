@@ -78,47 +78,63 @@ def test_der_and_compact_say_the_same(secret, digest, nonce):
     assert secp256k1.verify_compact(secp256k1.public_key(secret), signature, digest)
 
 
-def signed_by(secret: bytes, count: int) -> list[tuple[bytes, bytes]]:
-    """Signatures and digests, all good."""
-    digests = [hashlib.sha256(bytes([number])).digest() for number in range(count)]
-    return [(secp256k1.sign_compact(secret, digest), digest) for digest in digests]
+def signed_by(*keys: bytes) -> list[tuple[bytes, bytes, bytes]]:
+    """Points, signatures and digests, all good."""
+    digests = [hashlib.sha256(bytes([number])).digest() for number in range(len(keys))]
+    return [
+        (secp256k1.public_key(secret), secp256k1.sign_compact(secret, digest), digest)
+        for secret, digest in zip(keys, digests, strict=True)
+    ]
 
 
-@given(secret=secrets, count=st.integers(0, 20), data=st.data())
-def test_finds_the_first_wrong_one_of_many(secret, count, data):
+@given(few=st.lists(secrets, min_size=1, max_size=2), count=st.integers(0, 20), data=st.data())
+def test_finds_the_first_wrong_one_of_many(few, count, data):
     """With one thread and with two."""
-    point, signed = secp256k1.public_key(secret), signed_by(secret, count)
-    assert secp256k1.first_wrong(point, signed) is None
+    signed = signed_by(*[few[place % len(few)] for place in range(count)])
+    assert secp256k1.first_wrong(signed) is None
     wrong = data.draw(st.sets(st.integers(0, max(0, count - 1)), max_size=3)) if count else set()
+    another = secp256k1.public_key(data.draw(secrets.filter(lambda secret: secret not in few)))
     for place in wrong:
-        spoiled = data.draw(st.sampled_from([bytes(64), b"", signed[place][0][::-1]]))
-        signed[place] = (spoiled, signed[place][1])
-    assert secp256k1.first_wrong(point, signed) == min(wrong, default=None)
+        point, signature, digest = signed[place]
+        signed[place] = data.draw(
+            st.sampled_from(
+                [
+                    (point, bytes(64), digest),
+                    (point, b"", digest),
+                    (point, signature[::-1], digest),
+                    (point, signature, digest[::-1]),
+                    (point, signature, digest[:-1]),
+                    (another, signature, digest),
+                    (bytes(33), signature, digest),
+                ]
+            )
+        )
+    assert secp256k1.first_wrong(signed) == min(wrong, default=None)
 
 
 @pytest.mark.parametrize("point", [b"", bytes(33), GENERATOR[:32], b"\x04" + GENERATOR[1:]])
 @pytest.mark.parametrize("count", [1, 20])
 def test_nothing_is_signed_by_what_is_no_point(point, count):
-    assert secp256k1.first_wrong(point, signed_by(b"\x01" * 32, count)) == 0
-    assert secp256k1.first_wrong(point, []) is None
+    signed = [(point, signature, digest) for _, signature, digest in signed_by(*[b"\x01" * 32] * count)]
+    assert secp256k1.first_wrong(signed) == 0
 
 
 @pytest.fixture(params=[None, 0, 9, 19])
-def one_wrong(request) -> tuple[bytes, list[tuple[bytes, bytes]], int | None]:
-    """A point, enough signatures for two threads, and which of them is wrong."""
-    signed, wrong = signed_by(b"\x01" * 32, 20), request.param
+def one_wrong(request) -> tuple[list[tuple[bytes, bytes, bytes]], int | None]:
+    """Enough signatures for two threads, and which of them is wrong."""
+    signed, wrong = signed_by(*[b"\x01" * 32] * 20), request.param
     if wrong is not None:
-        signed[wrong] = signed[wrong - 1][0], signed[wrong][1]
-    return secp256k1.public_key(b"\x01" * 32), signed, wrong
+        signed[wrong] = *signed[wrong - 1][:2], signed[wrong][2]
+    return signed, wrong
 
 
 def test_does_not_wait_for_a_helper_that_has_other_things_to_do(one_wrong):
-    point, signed, wrong = one_wrong
+    signed, wrong = one_wrong
     release = threading.Event()
     under_way = helper.begin(release.wait, 30)
     assert under_way is not None
     try:
-        assert secp256k1.first_wrong(point, signed) == wrong
+        assert secp256k1.first_wrong(signed) == wrong
         assert not under_way.done()
     finally:
         release.set()
@@ -130,9 +146,9 @@ def done_and_lost(work, *given) -> None:
 
 
 def test_what_is_done_of_the_work_that_found_no_thread_counts_for_nothing(monkeypatch, one_wrong):
-    point, signed, wrong = one_wrong
+    signed, wrong = one_wrong
     monkeypatch.setattr(helper, "begin", done_and_lost)
-    assert secp256k1.first_wrong(point, signed) == wrong
+    assert secp256k1.first_wrong(signed) == wrong
 
 
 def done_at_once(work, *given) -> Future[object]:
@@ -142,31 +158,30 @@ def done_at_once(work, *given) -> Future[object]:
 
 
 def test_what_the_helper_finds_counts(monkeypatch, one_wrong):
-    point, signed, wrong = one_wrong
+    signed, wrong = one_wrong
     monkeypatch.setattr(helper, "begin", done_at_once)
-    assert secp256k1.first_wrong(point, signed) == wrong
+    assert secp256k1.first_wrong(signed) == wrong
 
 
 def test_nobody_goes_on_after_a_wrong_one():
-    signed = signed_by(b"\x01" * 32, 20)
-    left = deque((place, None, digest) for place, (_, digest) in enumerate(signed))
     key = secp256k1._verifier(secp256k1.public_key(b"\x01" * 32))
     assert key is not None
-    assert secp256k1._first_wrong(key, left) == 0
+    left = deque((place, None, bytes(32), key) for place in range(20))
+    assert secp256k1._first_wrong(left) == 0
     assert not left
 
 
 def test_verifies_alone_where_there_are_no_more_threads(monkeypatch, one_wrong):
-    point, signed, wrong = one_wrong
+    signed, wrong = one_wrong
 
     def refused(*_: object) -> None:
         raise RuntimeError("can't start new thread")
 
     helper._thread.cache_clear()
     monkeypatch.setattr(threading.Thread, "start", refused)
-    assert secp256k1.first_wrong(point, signed) == wrong
+    assert secp256k1.first_wrong(signed) == wrong
     monkeypatch.undo()
-    assert secp256k1.first_wrong(point, signed) == wrong
+    assert secp256k1.first_wrong(signed) == wrong
 
 
 @pytest.mark.parametrize(
