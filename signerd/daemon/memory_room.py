@@ -29,7 +29,7 @@ def shortage(size: int, *, meminfo: str, limits: Iterable[str]) -> str | None:
     `meminfo` is /proc/meminfo, and `limits` are those of our control groups (cgroups(7)).
     """
     for limit in limits:
-        if limit.strip().isdigit() and int(limit) < size + _OURSELVES:
+        if limit.strip().isdecimal() and int(limit) < size + _OURSELVES:
             return f"this process may have {_mib(int(limit))} in all"
     available = [int(number) * 1024 for _, number in _AVAILABLE.findall(meminfo)]
     if available and sum(available) < size:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from signerd.daemon import memory_room
@@ -42,6 +42,7 @@ def test_what_is_not_known_is_held_against_nobody(meminfo):
     assert memory_room.shortage(256 * MIB, meminfo=meminfo, limits=[]) is None
 
 
+@example(meminfo="", limits=["¹"])
 @given(meminfo=st.text(max_size=200), limits=st.lists(st.text(max_size=20), max_size=3))
 def test_reads_anything(meminfo, limits):
     memory_room.shortage(256 * MIB, meminfo=meminfo, limits=limits)

@@ -103,10 +103,10 @@ def _limits(process: int) -> dict[str, int]:
         # The name is padded to 26 characters.
         soft = line[26:].split()[:1]
         if soft:
-            found[line[:26].strip()] = int(soft[0]) if soft[0].isdigit() else -1
+            found[line[:26].strip()] = int(soft[0]) if soft[0].isdecimal() else -1
     return found
 
 
 def _kilobytes(text: str) -> int:
     number = text.partition(" ")[0]
-    return int(number) if number.isdigit() else 0
+    return int(number) if number.isdecimal() else 0
