@@ -117,6 +117,8 @@ def open_store(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA synchronous = FULL")
         # A short log is soon written over: syncing a file that grows takes twice as long.
         connection.execute("PRAGMA wal_autocheckpoint = 64")
+        # What is asked for again and again is kept in a better form (`stored_states.py`).
+        connection.execute("PRAGMA cache_size = -256")
         require_integrity(connection)
         _migrate(connection, path)
     except BaseException:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -20,12 +19,13 @@ from signerd.core.tx.transaction import Outpoint
 from signerd.errors import StateDamaged, StateError
 from signerd.store import audit_table, rehearsal, schema
 from signerd.store.mark import Mark
+from signerd.store.stored_states import StoredStates
 from signerd.units import UnixTime
 
 PRUNE_SECONDS = 60
 """How often expired approvals are forgotten, at most."""
 CACHED_CHANNELS = 256
-"""Channels that are kept decoded; the others have to be decoded first."""
+"""Channels that are kept decoded; the others are read first, mostly from memory."""
 
 _DAMAGED = (
     "the file is damaged, and room on the disk does not mend it: keep signerd.db and what lies beside it; "
@@ -43,12 +43,15 @@ class StateDb:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._cache: OrderedDict[ChannelId, ChannelState] = OrderedDict()
+        # A look-up in SQLite takes longer than what is done with a channel's state.
+        self._stored = StoredStates()
         try:
             self._connection = schema.open_store(path)
         except (sqlite3.Error, OSError) as error:
             raise self._failed(error) from error
         self._node = self._load_node()
         # Counting them takes longer, the more there are: done once, and then kept up with.
+        self._channels = self._count("channel")
         self._foreign = self._count("foreign_channel")
         self._pruned = UnixTime(-PRUNE_SECONDS)
         self._audit_head: Head | None = None
@@ -82,21 +85,29 @@ class StateDb:
         if channel_id in self._cache:
             self._cache.move_to_end(channel_id)
             return self._cache[channel_id]
-        state = self._states.get(_key(channel_id))
+        key = _key(channel_id)
+        state = self._stored.get(key)
         if state is None:
-            return None
+            row = self._one("SELECT state FROM channel WHERE id = ?", (key,))
+            if row is None:
+                return None
+            state = row[0]
+            self._stored.put(key, state)
         channel = codec.decode_channel(state)
         self._keep(channel_id, channel)
         return channel
 
     def has_channel(self, channel_id: ChannelId) -> bool:
         """Whether `channel` would find it; its state is not looked at."""
-        return _key(channel_id) in self._states
+        key = _key(channel_id)
+        if channel_id in self._cache or self._stored.get(key) is not None:
+            return True
+        return self._one("SELECT 1 FROM channel WHERE id = ?", (key,)) is not None
 
     @property
     def channel_count(self) -> int:
         """How many channels are known, forgotten ones that must stay known with them."""
-        return len(self._states)
+        return self._channels
 
     @property
     def highest_channel(self) -> int:
@@ -188,12 +199,15 @@ class StateDb:
 
     def commit(self, changes: Changes, records: Sequence[Record] = ()) -> None:
         """All of it or nothing, with the records of what was decided."""
-        states, foreign, head = self._states, self._foreign, self.audit_head
-        written: dict[bytes, bytes | None] = {}
+        channels, foreign, head = self._channels, self._foreign, self.audit_head
+        states = {
+            channel_id: None if channel is None else codec.encode(channel)
+            for channel_id, channel in changes.channels.items()
+        }
         try:
             with self._connection:
                 for channel_id, channel in changes.channels.items():
-                    written[_key(channel_id)] = self._write_channel(channel_id, channel)
+                    channels += self._write_channel(channel_id, channel, states[channel_id])
                 for payment_hash, payment in changes.payments.items():
                     self._write_payment(payment_hash, payment)
                 if changes.foreign:
@@ -210,14 +224,9 @@ class StateDb:
         except sqlite3.Error as error:
             raise self._failed(error) from error
         # Memory follows the disk, never the other way round.
-        self._foreign, self._audit_head = foreign, head
-        states |= {key: state for key, state in written.items() if state is not None}
+        self._channels, self._foreign, self._audit_head = channels, foreign, head
         for channel_id, channel in changes.channels.items():
-            if channel is None:
-                self._cache.pop(channel_id, None)
-                states.pop(_key(channel_id), None)
-            else:
-                self._keep(channel_id, channel)
+            self._follow(channel_id, channel, states[channel_id])
         self._node = changes.node or self._node
 
     def rehearse(self, *, thorough: bool) -> None:
@@ -226,13 +235,18 @@ class StateDb:
             rehearsal.rehearse(self._connection, thorough=thorough)
             if thorough:
                 # What can be read may still be no state, and would be met again.
-                _require_readable(self._read_channels())
+                self.require_channels()
         except sqlite3.Error as error:
             raise self._failed(error) from error
 
     def require_channels(self) -> None:
-        """Look at the state of every channel. Raises StateError."""
-        _require_readable(self._states)
+        """Read the state of every channel. Raises StateError."""
+        try:
+            for key, state in self._connection.execute("SELECT id, state FROM channel"):
+                codec.decode_channel(state)
+                self._stored.put(key, state)
+        except sqlite3.Error as error:
+            raise self._failed(error) from error
 
     def forget_payments(self, before: UnixTime) -> None:
         """Drop the approvals that expired before then."""
@@ -297,13 +311,11 @@ class StateDb:
         self._connection.execute("DELETE FROM approval WHERE expires < ?", (now,))
         self._pruned = now
 
-    def _write_channel(self, channel_id: ChannelId, channel: ChannelState | None) -> bytes | None:
-        """The state as it is on disk with the transaction's end."""
+    def _write_channel(self, channel_id: ChannelId, channel: ChannelState | None, state: bytes | None) -> int:
+        """By how many channels there are more. `state` is the channel, encoded."""
         key = _key(channel_id)
         if channel is None:
-            self._connection.execute("DELETE FROM channel WHERE id = ?", (key,))
-            return None
-        state = codec.encode(channel)
+            return -self._connection.execute("DELETE FROM channel WHERE id = ?", (key,)).rowcount
         updated = self._connection.execute("UPDATE channel SET state = ? WHERE id = ?", (state, key)).rowcount
         if not updated:
             self._connection.execute("INSERT INTO channel VALUES (?, ?)", (key, state))
@@ -313,7 +325,7 @@ class StateDb:
                 "INSERT OR REPLACE INTO funding VALUES (?, ?)",
                 [(funding.outpoint.serialize(), key) for funding in channel.fundings],
             )
-        return state
+        return 1 - updated
 
     def _write_payment(self, payment_hash: bytes, payment: ApprovedPayment | None) -> None:
         if payment is None:
@@ -327,24 +339,18 @@ class StateDb:
         row = self._one(f"SELECT count(*) FROM {table}", ())  # noqa: S608 (a name of ours)
         return 0 if row is None else int(row[0])
 
-    @cached_property
-    def _states(self) -> dict[bytes, bytes]:
-        """The state of every channel as it is on disk, by the id there.
-
-        A kilobyte or a few each; to look one up on disk would take longer than all else that is done when a
-        channel is asked about for the first time.
-        """
-        return self._read_channels()
-
-    def _read_channels(self) -> dict[bytes, bytes]:
-        try:
-            return dict(self._connection.execute("SELECT id, state FROM channel").fetchall())
-        except sqlite3.Error as error:
-            raise self._failed(error) from error
-
     def _load_node(self) -> NodeState:
         row = self._one("SELECT state FROM node WHERE id = 0", ())
         return NodeState() if row is None else codec.decode_node(row[0])
+
+    def _follow(self, channel_id: ChannelId, channel: ChannelState | None, state: bytes | None) -> None:
+        """This is on disk: keep it, or that there is none."""
+        if channel is None or state is None:
+            self._cache.pop(channel_id, None)
+            self._stored.drop(_key(channel_id))
+        else:
+            self._keep(channel_id, channel)
+            self._stored.put(_key(channel_id), state)
 
     def _keep(self, channel_id: ChannelId, channel: ChannelState) -> None:
         self._cache[channel_id] = channel
@@ -367,11 +373,6 @@ class StateDb:
             failed,
             hint="signerd signs nothing without its store; check the disk (space, health, permissions)",
         )
-
-
-def _require_readable(states: Mapping[bytes, bytes]) -> None:
-    for state in states.values():
-        codec.decode_channel(state)
 
 
 def _key(channel_id: ChannelId) -> bytes:
