@@ -18,7 +18,7 @@ OVERHEAD_BYTES = 200
 """What an entry takes besides its own bytes."""
 
 _STATE = greenlight_pb2.HsmRequest.DESCRIPTOR.fields_by_name["signer_state"].number
-_VERSION_TAG = b"\x08"
+_VERSION_TAG, _KEY_TAG = b"\x08", b"\x12"
 _OUT_OF_PLACE = 64
 _RUN_ENTRIES, _RUN_BYTES = 32, 256 * 1024
 """What a run has at most. A longer entry has one for itself."""
@@ -35,6 +35,9 @@ class _Run:
     @property
     def pieces(self) -> dict[bytes, bytes]:
         return {key: self.joined[place] for key, place in self.places.items()}
+
+    def piece(self, key: bytes) -> bytes:
+        return self.joined[self.places[key]]
 
     def hold(self, pieces: Mapping[bytes, bytes]) -> None:
         """These, and no others."""
@@ -92,9 +95,11 @@ class KnownEntries:
                     out_of_place += 1
                 else:
                     kept.append(raw[start:position])
+        if count > limit:
+            return None
         if out_of_place > _OUT_OF_PLACE:
             self._follow(raw)
-        return b"".join(kept) if count <= limit else None
+        return b"".join(kept)
 
     def remember(self, entries: Iterable[greenlight_pb2.SignerStateEntry]) -> None:
         """These were examined, and what follows from them is on disk."""
@@ -106,7 +111,7 @@ class KnownEntries:
             pieces.pop(key, None)
             pieces[key] = raw
         self._forget(pieces)
-        self._append(pieces)
+        self._append(pieces.items())
         for run in self._runs:
             if self._bytes <= self._most_bytes:
                 break
@@ -120,11 +125,11 @@ class KnownEntries:
         place = run.places[key]
         return place.stop - place.start == len(raw) and run.joined.startswith(raw, place.start)
 
-    def _append(self, pieces: Mapping[bytes, bytes]) -> None:
+    def _append(self, pieces: Iterable[tuple[bytes, bytes]]) -> None:
         run = self._runs.pop() if self._runs else _Run()
         taken, size = run.pieces, len(run.joined)
-        for key, piece in pieces.items():
-            self._bytes += len(piece) + OVERHEAD_BYTES
+        for key, piece in pieces:
+            self._bytes += _memory(key, len(piece))
             if taken and (len(taken) == _RUN_ENTRIES or size + len(piece) > _RUN_BYTES):
                 self._close(run, taken)
                 run, taken, size = _Run(), {}, 0
@@ -147,21 +152,24 @@ class KnownEntries:
         for run, lost in gone.items():
             pieces = run.pieces
             for key in lost:
-                self._bytes -= len(pieces.pop(key)) + OVERHEAD_BYTES
+                self._bytes -= _memory(key, len(pieces.pop(key)))
             run.hold(pieces)
 
     def _follow(self, raw: bytes) -> None:
         """Take over the order of this message."""
-        pieces = {key: piece for run in self._runs for key, piece in run.pieces.items()}
+        order = dict.fromkeys(self._run_of)
         position = 0
         while position < len(raw):
             number, body, position = wire_scan.field(raw, position)
-            key = _key(raw, body, position) if number == _STATE else b""
-            if key in pieces:
-                pieces[key] = pieces.pop(key)
-        self._runs.clear()
-        self._bytes = 0
-        self._append(pieces)
+            if number == _STATE and (key := _key(raw, body, position)) in order:
+                order[key] = order.pop(key)
+        run_of, self._runs, self._run_of, self._bytes = self._run_of, [], {}, 0
+        # Old runs go as new ones come: all of them can be as long as a message may be.
+        self._append((key, run_of.pop(key).piece(key)) for key in order)
+
+
+def _memory(key: bytes, size: int) -> int:
+    return len(key) + size + OVERHEAD_BYTES
 
 
 def _leading(run: _Run, size: int) -> list[bytes]:
@@ -170,7 +178,7 @@ def _leading(run: _Run, size: int) -> list[bytes]:
     for key, place in run.places.items():
         if size <= 0:
             break
-        size -= place.stop - place.start + OVERHEAD_BYTES
+        size -= _memory(key, place.stop - place.start)
         found.append(key)
     return found
 
@@ -180,9 +188,14 @@ def _first(known: _Run | bytes) -> bytes:
 
 
 def _key(raw: bytes, start: int, end: int) -> bytes:
-    """The key of the entry that starts and ends here, with its tag and length: it comes after the version."""
+    """The key of the entry that starts and ends here, with its tag and length: it comes after the version.
+
+    Empty where something else comes there.
+    """
     if raw.startswith(_VERSION_TAG, start):
         _, start = wire_scan.varint(raw, start + 1)
+    if not raw.startswith(_KEY_TAG, start):
+        return b""
     length, body = wire_scan.varint(raw, start + 1)
     # A length may lie, and many short entries must not have one long key each.
     return raw[start : min(body + length, end)]

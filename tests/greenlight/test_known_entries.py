@@ -75,7 +75,9 @@ def assert_consistent(known: KnownEntries, count: int) -> None:
     keys = [key for run in known._runs for key in run.places]
     assert {key: run for run in known._runs for key in run.places} == known._run_of
     assert len(keys) == len(known._run_of) == count
-    assert known._bytes == sum(len(run.joined) for run in known._runs) + OVERHEAD_BYTES * count
+    size = sum(len(run.joined) for run in known._runs) + sum(map(len, keys))
+    assert known._bytes == size + OVERHEAD_BYTES * count
+    assert keys == list(known._run_of)
     for run in known._runs:
         assert run.joined.startswith(run.first)
         assert b"".join(run.pieces.values()) == run.joined
@@ -169,6 +171,17 @@ def _longest_key_seen(known: KnownEntries, raw: bytes) -> int:
     return max(map(len, asked))
 
 
+def test_a_message_over_the_limit_is_not_looked_at_any_further():
+    """Each of these fields would take as long as an entry, and a message can have millions."""
+    known = knowing(*map(entry, KEYS))
+    raw = request(*map(entry, reversed(KEYS)))
+    order = list(known._run_of)
+    assert known.left_out(raw + b"\x22\x00" * 1000, 500) is None
+    assert list(known._run_of) == order
+    assert known.left_out(raw, 500) is not None
+    assert list(known._run_of) == order[::-1]
+
+
 def test_a_long_entry_does_not_make_short_ones_expensive():
     """Were the long one copied for each of them, this would take minutes."""
     long = entry(value=bytes(2**25))
@@ -195,7 +208,7 @@ def test_what_is_cut_short_is_not_mended():
 
 
 def test_memory_is_bounded():
-    known = KnownEntries(most_bytes=1800)
+    known = KnownEntries(most_bytes=2500)
     for key in KEYS[:100]:
         known.remember([entry(key, value=bytes(50))])
     kept = [not left(known, entry(key, value=bytes(50))) for key in KEYS[:100]]
