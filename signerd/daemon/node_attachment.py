@@ -180,7 +180,8 @@ class NodeAttachment:
                 # Only of an answer: of a request that is refused, nothing is remembered.
                 self.known.remember(message.signer_state)
                 if outcome.ahead is not None:
-                    outcome.ahead()
+                    # Not here: if it failed, nothing else would have to.
+                    asyncio.get_running_loop().call_soon(outcome.ahead)
             self._tell(request, outcome, record, round(elapsed, 2))
 
     async def _respond(
