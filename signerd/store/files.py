@@ -386,7 +386,7 @@ def _already_exists(path: Path) -> AlreadyThere:
 
 def _already_running(directory: Path, content: bytes, doing: str) -> errors.AlreadyRunning:
     pid = content.strip()
-    owner = f"process {int(pid)}" if pid.isdecimal() else "another process"
+    owner = f"process {int(pid)}" if pid.isdigit() else "another process"
     return errors.AlreadyRunning(
         f"{owner} is {doing} on {directory}",
         hint="stop it first, or give this one its own --data-dir",

@@ -23,7 +23,7 @@ def owner_of(directory: Path) -> int | None:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         content = os.pread(fd, 32, 0)
-        return int(content) if content.strip().isdecimal() else 0
+        return int(content) if content.strip().isdigit() else 0
     finally:
         os.close(fd)
     return None
