@@ -28,8 +28,8 @@ def shortage(size: int, *, meminfo: str, limits: Iterable[str]) -> str | None:
 
     `meminfo` is /proc/meminfo, and `limits` are those of our control groups (cgroups(7)).
     """
-    for limit in limits:
-        if limit.strip().isdecimal() and int(limit) < size + _OURSELVES:
+    for limit in map(str.strip, limits):
+        if limit.isdecimal() and int(limit) < size + _OURSELVES:
             return f"this process may have {_mib(int(limit))} in all"
     available = [int(number) * 1024 for _, number in _AVAILABLE.findall(meminfo)]
     if available and sum(available) < size:

@@ -42,7 +42,7 @@ def test_what_is_not_known_is_held_against_nobody(meminfo):
     assert memory_room.shortage(256 * MIB, meminfo=meminfo, limits=[]) is None
 
 
-@example(meminfo="", limits=["¹"])
+@example(meminfo="", limits=["¹", "0\x1f"])
 @given(meminfo=st.text(max_size=200), limits=st.lists(st.text(max_size=20), max_size=3))
 def test_reads_anything(meminfo, limits):
     memory_room.shortage(256 * MIB, meminfo=meminfo, limits=limits)
