@@ -110,6 +110,8 @@ class KnownEntries:
             key = _key(raw, body, end)
             pieces.pop(key, None)
             pieces[key] = raw
+        if not pieces:
+            return
         self._forget(pieces)
         self._append(pieces.items())
         for run in self._runs:
