@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 
 import pytest
 from helpers.ca import Authority
@@ -9,7 +8,7 @@ from helpers.grpc_server import Server, listening, server_context, serving, unar
 
 from signerd.errors import ProtocolViolation, Rejected, RemoteError, Unavailable
 from signerd.greenlight import node as nodes
-from signerd.greenlight import peer_certificate, transport
+from signerd.greenlight import peer_certificate
 from signerd.greenlight.endpoint import Endpoint
 from signerd.greenlight.node import NodeClient
 from signerd.greenlight.pb import greenlight_pb2 as pb
@@ -228,12 +227,3 @@ def test_a_node_that_goes_away_between_is_unavailable(identity, keys, node_certi
 )
 def test_expects_localhost_except_at_the_hosted_service(host, name):
     assert nodes.server_name(Endpoint(host, 443)) == name
-
-
-def test_keeps_no_descriptor_open(node_certificate, identity, keys):
-    before = len(list(Path("/proc/self/fd").iterdir()))
-    for _ in range(3):
-        transport.tls_context(identity)
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
-    server = Server(streams={REQUESTS: once(0)})
-    assert len(scenario(server, node_certificate, identity, keys, requests_of)) == 1

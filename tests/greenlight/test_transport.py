@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime
 import gzip
+import ssl
 from pathlib import Path
 
 import grpc
@@ -125,11 +127,32 @@ def test_an_unreadable_identity_is_a_credentials_error(identity, part, bad):
         transport.tls_context(Identity(**{**parts, part: bad}))
 
 
+def identities_left_open() -> list[str]:
+    """Descriptors of the memory that a key passes through; others come and go with earlier tests' garbage."""
+    found = []
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # the one that lists them is gone by now
+            found.append(str(descriptor.readlink()))
+    assert found
+    return [target for target in found if target.startswith("/memfd:signerd-identity")]
+
+
 def test_the_private_key_is_written_to_no_file_and_its_descriptor_is_closed(identity, monkeypatch, tmp_path):
+    seen = []
+
+    load_cert_chain = ssl.SSLContext.load_cert_chain
+
+    def watched(*arguments, **options):
+        seen.extend(identities_left_open())
+        load_cert_chain(*arguments, **options)
+
     monkeypatch.chdir(tmp_path)
-    before = set(Path("/proc/self/fd").iterdir())
+    monkeypatch.setattr(ssl.SSLContext, "load_cert_chain", watched)
     transport.tls_context(identity)
-    assert set(Path("/proc/self/fd").iterdir()) == before
+    with pytest.raises(CredentialsError):
+        transport.tls_context(Identity(identity.cert_chain, b"no key", identity.ca))
+    assert len(seen) == 2  # open while it is read, once each time
+    assert identities_left_open() == []
     assert list(tmp_path.iterdir()) == []
 
 
