@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from embit.hashes import double_sha256, hash160, ripemd160, sha256
 
 from signerd.core.keys import secp256k1
-from signerd.core.tx import script
+from signerd.core.tx import script, sighash
 from signerd.core.tx.psbt_map import KeyForm
 from signerd.errors import MalformedMessage
 
@@ -48,7 +48,6 @@ OUT_SCRIPT = 0x04
 OUT_TAP_INTERNAL_KEY = 0x05
 OUT_TAP_ORIGIN = 0x07
 
-_SIGHASHES = frozenset({0x01, 0x02, 0x03, 0x81, 0x82, 0x83})
 _LONGEST_PUSH = 520
 """Bytes: the longest item of a stack (consensus)."""
 _XPUB_VERSIONS = frozenset({bytes.fromhex("0488b21e"), bytes.fromhex("043587cf")})
@@ -61,12 +60,12 @@ def _is_signature(key: bytes, value: bytes) -> bool:
         secp256k1.from_der(value[:-1])
     except MalformedMessage:
         return False
-    return value[-1] in _SIGHASHES and secp256k1.is_public_key(key)
+    return value[-1] in sighash.SEGWIT_TYPES and secp256k1.is_public_key(key)
 
 
 def _is_taproot_signature(_: bytes, value: bytes) -> bool:
     """64 bytes, and one more for a sighash type other than the default (BIP 341)."""
-    return len(value) == 64 or value[64] in _SIGHASHES
+    return len(value) == 64 or value[64] in sighash.SEGWIT_TYPES
 
 
 def _is_xpub(key: bytes, _: bytes) -> bool:

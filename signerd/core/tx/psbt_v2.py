@@ -14,28 +14,28 @@ VERSION = 2
 FIRST_TIME = 500_000_000
 """From here on a locktime is a time and not a height."""
 
-# The keys of fields that only this version has: one byte each, the type.
-_GLOBAL = frozenset(
-    bytes([kind])
-    for kind in (
-        psbt_fields.GLOBAL_TX_VERSION,
-        psbt_fields.GLOBAL_FALLBACK_LOCKTIME,
-        psbt_fields.GLOBAL_INPUT_COUNT,
-        psbt_fields.GLOBAL_OUTPUT_COUNT,
-        psbt_fields.GLOBAL_TX_MODIFIABLE,
-    )
+
+def _keys(*kinds: int) -> frozenset[bytes]:
+    """Of fields whose key is one byte, the type."""
+    return frozenset(bytes([kind]) for kind in kinds)
+
+
+# The fields that only this version has.
+_GLOBAL = _keys(
+    psbt_fields.GLOBAL_TX_VERSION,
+    psbt_fields.GLOBAL_FALLBACK_LOCKTIME,
+    psbt_fields.GLOBAL_INPUT_COUNT,
+    psbt_fields.GLOBAL_OUTPUT_COUNT,
+    psbt_fields.GLOBAL_TX_MODIFIABLE,
 )
-_INPUT = frozenset(
-    bytes([kind])
-    for kind in (
-        psbt_fields.IN_PREVIOUS_TXID,
-        psbt_fields.IN_OUTPUT_INDEX,
-        psbt_fields.IN_SEQUENCE,
-        psbt_fields.IN_TIME_LOCKTIME,
-        psbt_fields.IN_HEIGHT_LOCKTIME,
-    )
+_INPUT = _keys(
+    psbt_fields.IN_PREVIOUS_TXID,
+    psbt_fields.IN_OUTPUT_INDEX,
+    psbt_fields.IN_SEQUENCE,
+    psbt_fields.IN_TIME_LOCKTIME,
+    psbt_fields.IN_HEIGHT_LOCKTIME,
 )
-_OUTPUT = frozenset({bytes([psbt_fields.OUT_AMOUNT]), bytes([psbt_fields.OUT_SCRIPT])})
+_OUTPUT = _keys(psbt_fields.OUT_AMOUNT, psbt_fields.OUT_SCRIPT)
 
 
 def counts(fields: Map, left: int) -> tuple[int, int]:

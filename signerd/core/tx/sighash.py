@@ -19,8 +19,8 @@ ANYONECANPAY = 0x80
 SINGLE_ANYONECANPAY = SINGLE | ANYONECANPAY
 """For HTLC transactions of channels with anchors: others may add inputs and outputs (BOLT 3)."""
 
-_SEGWIT_TYPES = frozenset({0x01, 0x02, 0x03, 0x81, 0x82, 0x83})
-_TAPROOT_TYPES = _SEGWIT_TYPES | {DEFAULT}
+SEGWIT_TYPES = frozenset({0x01, 0x02, 0x03, 0x81, 0x82, 0x83})
+_TAPROOT_TYPES = SEGWIT_TYPES | {DEFAULT}
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Digests:
 
         `value` is what the input spends, in satoshi. Raises ValueError for another sighash type or index.
         """
-        _check(sighash, _SEGWIT_TYPES, index, self.tx)
+        _check(sighash, SEGWIT_TYPES, index, self.tx)
         spent = self.tx.inputs[index]
         anyone, outputs = bool(sighash & ANYONECANPAY), sighash & 0x03
         preimage = (
