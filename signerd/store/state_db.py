@@ -16,8 +16,7 @@ from signerd.core.state.book import Changes, ChannelId
 from signerd.core.state.channel import ChannelState
 from signerd.core.state.node import ApprovedPayment, NodeState
 from signerd.core.tx.transaction import Outpoint
-from signerd.errors import StateDamaged, StateError
-from signerd.store import audit_table, rehearsal, schema
+from signerd.store import audit_table, failure, rehearsal, schema
 from signerd.store.mark import Mark
 from signerd.store.stored_states import StoredStates
 from signerd.units import UnixTime
@@ -26,15 +25,6 @@ PRUNE_SECONDS = 60
 """How often expired approvals are forgotten, at most."""
 CACHED_CHANNELS = 256
 """Channels that are kept decoded; the others are read first, mostly from memory."""
-
-_DAMAGED = (
-    "the file is damaged, and room on the disk does not mend it: keep signerd.db and what lies beside it; "
-    "docs/operations.md goes on from there, under A damaged store"
-)
-_NOT_DAMAGE = (
-    sqlite3.OperationalError,  # what cannot be done here and now: no room, no access, an error of the disk
-    sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError,  # our own fault
-)  # fmt: skip
 
 
 class StateDb:
@@ -48,13 +38,14 @@ class StateDb:
         try:
             self._connection = schema.open_store(path)
         except (sqlite3.Error, OSError) as error:
-            raise self._failed(error) from error
+            raise failure.failed(self._path, error) from error
         self._node = self._load_node()
         # Counting them takes longer, the more there are: done once, and then kept up with.
         self._channels = self._count("channel")
         self._foreign = self._count("foreign_channel")
         self._pruned = UnixTime(-PRUNE_SECONDS)
         self._audit_head: Head | None = None
+        self._marked: Mark | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -92,8 +83,8 @@ class StateDb:
             if row is None:
                 return None
             state = row[0]
-            self._stored.put(key, state)
         channel = codec.decode_channel(state)
+        self._stored.put(key, state)
         self._keep(channel_id, channel)
         return channel
 
@@ -158,7 +149,7 @@ class StateDb:
         try:
             rows = self._connection.execute("SELECT digest, expires FROM approval").fetchall()
         except sqlite3.Error as error:
-            raise self._failed(error) from error
+            raise failure.failed(self._path, error) from error
         return {digest: UnixTime(expires) for digest, expires in rows}
 
     def approval_floor(self) -> UnixTime:
@@ -170,7 +161,10 @@ class StateDb:
     def mark(self) -> Mark | None:
         """By what this store is known again; None if it never was in use."""
         row = self._one("SELECT name, node_id, uses FROM lineage WHERE id = 0", ())
-        return None if row is None else Mark(*row)
+        found = None if row is None else Mark(*row)
+        if self._marked not in (None, found):
+            raise failure.gone_back(self._path, "another mark")
+        return found
 
     @property
     def audit_head(self) -> Head:
@@ -179,7 +173,7 @@ class StateDb:
             try:
                 self._audit_head = audit_table.head(self._connection)
             except sqlite3.Error as error:
-                raise self._failed(error) from error
+                raise failure.failed(self._path, error) from error
         return self._audit_head
 
     # What is remembered; on disk when these return
@@ -193,7 +187,8 @@ class StateDb:
                     (mark.name, mark.node_id, mark.uses),
                 )
         except sqlite3.Error as error:
-            raise self._failed(error) from error
+            raise failure.failed(self._path, error) from error
+        self._marked = mark
         if self._audit_head is not None and not self._audit_head.number:
             self._audit_head = None  # an empty chain begins with the mark
 
@@ -222,7 +217,7 @@ class StateDb:
                 if records:
                     head = audit_table.append(self._connection, head, records)
         except sqlite3.Error as error:
-            raise self._failed(error) from error
+            raise failure.failed(self._path, error) from error
         # Memory follows the disk, never the other way round.
         self._channels, self._foreign, self._audit_head = channels, foreign, head
         for channel_id, channel in changes.channels.items():
@@ -230,23 +225,37 @@ class StateDb:
         self._node = changes.node or self._node
 
     def rehearse(self, *, thorough: bool) -> None:
-        """Write to every table and take it back; `thorough` looks at what is there too. Raises StateError."""
+        """Write to every table and take it back; `thorough` looks at what is there too. Raises StateError.
+
+        StateDamaged, if the disk works again and has gone back to what was there earlier.
+        """
         try:
             rehearsal.rehearse(self._connection, thorough=thorough)
-            if thorough:
-                # What can be read may still be no state, and would be met again.
-                self.require_channels()
+            if self._audit_head not in (None, audit_table.head(self._connection)):
+                raise failure.gone_back(self._path, "another last record")
         except sqlite3.Error as error:
-            raise self._failed(error) from error
+            raise failure.failed(self._path, error) from error
+        if thorough:
+            # What can be read may still be no state, and would be met again.
+            self.require_channels()
+            if self._load_node() != self._node:
+                raise failure.gone_back(self._path, "another state of the node")
 
     def require_channels(self) -> None:
-        """Read the state of every channel. Raises StateError."""
+        """Read the state of every channel. Raises StateError, for another than was committed too."""
+        rows = 0
         try:
             for key, state in self._connection.execute("SELECT id, state FROM channel"):
-                codec.decode_channel(state)
-                self._stored.put(key, state)
+                channel, known = codec.decode_channel(state), self._stored.get(key)
+                if known not in (None, state) or self._cache.get(_channel_id(key), channel) != channel:
+                    raise failure.gone_back(self._path, f"another state of channel {_channel_id(key).dbid}")
+                if known is None:
+                    self._stored.put(key, state)
+                rows += 1
         except sqlite3.Error as error:
-            raise self._failed(error) from error
+            raise failure.failed(self._path, error) from error
+        if rows != self._channels:
+            raise failure.gone_back(self._path, f"{rows} channels, others")
 
     def forget_payments(self, before: UnixTime) -> None:
         """Drop the approvals that expired before then."""
@@ -254,7 +263,7 @@ class StateDb:
             with self._connection:
                 self._connection.execute("DELETE FROM payment WHERE expires < ?", (before,))
         except sqlite3.Error as error:
-            raise self._failed(error) from error
+            raise failure.failed(self._path, error) from error
 
     def prune_audit(self, *, keep: int, oldest: UnixTime) -> bool:
         """Forget records beyond the newest `keep`, or from before then. Whether there may be more of them."""
@@ -262,7 +271,7 @@ class StateDb:
             with self._connection:
                 gone = audit_table.prune(self._connection, self.audit_head.number, keep=keep, oldest=oldest)
         except sqlite3.Error as error:
-            raise self._failed(error) from error
+            raise failure.failed(self._path, error) from error
         return gone >= audit_table.PRUNED_AT_ONCE
 
     def remember_approval(
@@ -282,7 +291,7 @@ class StateDb:
                     head = audit_table.append(self._connection, head, records)
                 yield self._connection
         except sqlite3.Error as error:
-            raise self._failed(error) from error
+            raise failure.failed(self._path, error) from error
         self._audit_head = head
 
     def note_approval(self, digest: bytes, *, timestamp: UnixTime, expires: UnixTime, now: UnixTime) -> None:
@@ -298,7 +307,7 @@ class StateDb:
         try:
             found: list[tuple[Any, ...]] = self._connection.execute(query, arguments).fetchall()
         except sqlite3.Error as error:
-            raise self._failed(error) from error
+            raise failure.failed(self._path, error) from error
         return found
 
     def _prune_approvals(self, now: UnixTime) -> None:
@@ -362,17 +371,8 @@ class StateDb:
         try:
             row: tuple[Any, ...] | None = self._connection.execute(query, arguments).fetchone()
         except sqlite3.Error as error:
-            raise self._failed(error) from error
+            raise failure.failed(self._path, error) from error
         return row
-
-    def _failed(self, error: sqlite3.Error | OSError) -> StateError:
-        failed = f"the store {self._path} failed: {error}"
-        if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, _NOT_DAMAGE):
-            return StateDamaged(failed, hint=_DAMAGED)
-        return StateError(
-            failed,
-            hint="signerd signs nothing without its store; check the disk (space, health, permissions)",
-        )
 
 
 def _key(channel_id: ChannelId) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import sqlite3
 import stat
@@ -9,11 +10,13 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from signerd.core.audit.record import Decision, Record
 from signerd.core.keys import secp256k1
 from signerd.core.keys.channel import Basepoints
 from signerd.core.state.book import Changes, ChannelId, MemoryBook
@@ -22,13 +25,15 @@ from signerd.core.state.loss import Loss
 from signerd.core.state.node import ApprovedPayment, NodeState
 from signerd.core.tx.htlc import Htlc
 from signerd.core.tx.transaction import Outpoint
-from signerd.errors import StateError
+from signerd.errors import StateDamaged, StateError
 from signerd.store import schema, state_db
+from signerd.store.mark import Mark
 from signerd.store.state_db import StateDb
 from signerd.units import UnixTime
 
 DIGEST, OTHER = b"\x01" * 32, b"\x02" * 32
 NOW = UnixTime(1_800_000_000)
+DECISION = Decision(time=NOW, kind="request", request_id=1, message="new_channel", outcome="answered")
 
 
 def test_remembers_over_a_restart_and_forgets_the_expired(tmp_path):
@@ -201,6 +206,67 @@ def test_memory_is_never_ahead_of_the_disk(tmp_path, cached):
         assert READY == store.channel(CHANNEL_ID)
         assert store.node == NodeState()
         assert (1, 0) == (store.channel_count, store.foreign_count)
+
+
+GONE_BACK = {
+    "channel": "another state of channel",
+    "node": "another state of the node",
+    "audit": "another last record",
+    "lineage": "another mark",
+}
+
+
+@pytest.mark.parametrize("table", GONE_BACK)
+@pytest.mark.parametrize("memory", ["decoded", "stored"])
+def test_a_disk_that_gives_earlier_rows_than_were_written_is_found_out(tmp_path, monkeypatch, table, memory):
+    """As with a volume that was set back beneath us; until it gives the newest again."""
+    path = tmp_path / "db"
+    if memory == "stored":
+        monkeypatch.setattr(state_db, "CACHED_CHANNELS", 0)
+    with StateDb(path) as store:
+        rows = []
+        for uses, channel in enumerate((READY, LIVING)):
+            store.set_mark(Mark(b"n" * 16, b"\x02" * 33, uses))
+            changes = Changes(channels={CHANNEL_ID: channel}, node=NodeState(forgotten_dbid=uses))
+            store.commit(changes, [Record(uses + 1, DECISION)])
+            rows.append(read_all(path, table))
+        look(store)
+        write_all(path, table, rows[0])
+        for _ in range(2):
+            with pytest.raises(StateDamaged, match=GONE_BACK[table]):
+                look(store)
+        assert LIVING == store.channel(CHANNEL_ID)
+        write_all(path, table, rows[1])
+        look(store)
+
+
+def test_a_disk_that_lost_a_channel_or_found_one_is_found_out(tmp_path):
+    with StateDb(tmp_path / "db") as store:
+        store.commit(Changes(channels={CHANNEL_ID: READY, ChannelId(PEER, 1): READY}))
+        rows = read_all(tmp_path / "db", "channel")
+        for wrong in (rows[:1], [], [*rows, (bytes(41), rows[0][1])]):
+            write_all(tmp_path / "db", "channel", wrong)
+            with pytest.raises(StateDamaged, match="channels, others"):
+                store.rehearse(thorough=True)
+        write_all(tmp_path / "db", "channel", rows)
+        store.rehearse(thorough=True)
+
+
+def look(store: StateDb) -> None:
+    store.rehearse(thorough=True)
+    assert store.mark is not None
+
+
+def read_all(path: Path, table: str) -> list[tuple[Any, ...]]:
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        return connection.execute(f"SELECT * FROM {table}").fetchall()
+
+
+def write_all(path: Path, table: str, rows: list[tuple[Any, ...]]) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(f"DELETE FROM {table}")
+        for row in rows:
+            connection.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(row))})", row)
 
 
 def test_a_change_is_written_whole_or_not_at_all(tmp_path):
