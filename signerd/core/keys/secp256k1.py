@@ -59,6 +59,8 @@ def is_point(point: bytes) -> bool:
 
 def is_public_key(key: bytes) -> bool:
     """Whether these bytes are a point on the curve, compressed or not (SEC 1)."""
+    if key[:1] not in (b"\x02", b"\x03", b"\x04"):
+        return False  # libsecp256k1 takes hybrid keys too, which nobody else in this field does
     try:
         PublicKey(key)
     except ValueError:

@@ -257,6 +257,8 @@ def test_tells_scripts_signatures_and_origins():
 
 
 BAD_KEY = b"\x02" + b"\xff" * 32
+UNCOMPRESSED = PublicKey(KEY).format(compressed=False)
+HYBRID = bytes([0x06 | UNCOMPRESSED[-1] & 1]) + UNCOMPRESSED[1:]
 DER = SIGNATURE[:-1]
 
 
@@ -271,6 +273,7 @@ DER = SIGNATURE[:-1]
         pair(names.IN_PARTIAL_SIGNATURE, SIGNATURE, BAD_KEY),
         pair(names.IN_ORIGIN, bytes(8), BAD_KEY),
         pair(names.IN_ORIGIN, bytes(8), b"\x04" + b"\x01" * 64),
+        pair(names.IN_ORIGIN, bytes(8), HYBRID),
         pair(names.IN_TAP_ORIGIN, bytes(9), BAD_KEY[1:]),
         pair(names.IN_TAP_INTERNAL_KEY, BAD_KEY[1:]),
         pair(names.IN_TAP_KEY_SIGNATURE, bytes(64) + b"\x00"),
@@ -303,7 +306,6 @@ def test_refuses_keys_that_are_none_anywhere(glob, output):
 
 
 def test_reads_what_is_what_it_says():
-    uncompressed = b"\x04" + PublicKey(KEY).format(compressed=False)[1:]
     hashes = {
         names.IN_SHA256: hashlib.sha256(b"x").digest(),
         names.IN_HASH256: hashlib.sha256(hashlib.sha256(b"x").digest()).digest(),
@@ -311,10 +313,10 @@ def test_reads_what_is_what_it_says():
         names.IN_RIPEMD160: ripemd160(b"x"),
     }
     fields = b"".join(pair(kind, b"x", digest) for kind, digest in hashes.items())
-    fields += pair(names.IN_ORIGIN, bytes(8), uncompressed) + pair(names.IN_TAP_INTERNAL_KEY, KEY[1:])
+    fields += pair(names.IN_ORIGIN, bytes(8), UNCOMPRESSED) + pair(names.IN_TAP_INTERNAL_KEY, KEY[1:])
     fields += pair(names.IN_TAP_KEY_SIGNATURE, bytes(64) + b"\x83")
     for sighash in (0x01, 0x02, 0x03, 0x81, 0x82, 0x83):
-        signature = pair(names.IN_PARTIAL_SIGNATURE, DER + bytes([sighash]), uncompressed)
+        signature = pair(names.IN_PARTIAL_SIGNATURE, DER + bytes([sighash]), UNCOMPRESSED)
         raw = build(inputs=(fields + signature,))
         assert Psbt.parse(raw).serialize() == raw
     xpub = pair(names.GLOBAL_XPUB, bytes(8), bytes.fromhex("043587cf") + bytes(41) + KEY)
