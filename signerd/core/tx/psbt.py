@@ -162,6 +162,7 @@ class Psbt:
         inputs = [Map.parse(reader, INPUT_FORMS, "input ", number) for number in range(ins)]
         outputs = [_output_map(reader, number) for number in range(outs)]
         reader.finish()
+        psbt_fields.check_preimages(inputs)
         psbt_v2.check_fields(version, fields, inputs, outputs)
         tx = tx or psbt_v2.transaction(fields, inputs, outputs)
         return cls(

@@ -290,6 +290,20 @@ def test_refuses_what_cannot_be_what_it_says(field):
         first_input(field)
 
 
+def test_looks_at_a_bounded_number_of_preimages_in_all_inputs_together():
+    def with_preimages(count):
+        preimages = [number.to_bytes(2, "big") for number in range(count)]
+        fields = [pair(names.IN_SHA256, item, hashlib.sha256(item).digest()) for item in preimages]
+        spent = [Input(Outpoint(bytes(32), number)) for number in range(2)]
+        tx = Transaction(2, tuple(spent), (Output(1, b""),), 0).serialize()
+        return build(tx=tx, inputs=[b"".join(fields[::2]), b"".join(fields[1::2])])
+
+    raw = with_preimages(names.MOST_PREIMAGES)
+    assert Psbt.parse(raw).serialize() == raw
+    with pytest.raises(MalformedMessage, match="1001 preimages"):
+        Psbt.parse(with_preimages(names.MOST_PREIMAGES + 1))
+
+
 @pytest.mark.parametrize(
     ("glob", "output"),
     [
