@@ -255,7 +255,7 @@ class StateDb:
         except sqlite3.Error as error:
             raise failure.failed(self._path, error) from error
         if rows != self._channels:
-            raise failure.gone_back(self._path, f"{rows} channels, others")
+            raise failure.gone_back(self._path, f"{rows} channels, another number")
 
     def forget_payments(self, before: UnixTime) -> None:
         """Drop the approvals that expired before then."""

@@ -305,6 +305,21 @@ def test_a_channel_that_cannot_be_read_refuses_everything_until_it_can(path, sta
         assert isinstance(case.service.answer(PING), Signed)
 
 
+def test_a_store_that_was_set_back_while_its_disk_was_away_is_not_used(case, path):
+    assert isinstance(case.service.answer(new_channel(1)), Signed)
+    with no_writes():
+        assert isinstance(case.service.answer(new_channel(2)), Refusal)
+    ((number, record, digest),) = case.store.rows("SELECT * FROM audit ORDER BY number DESC LIMIT 1")
+    other(path, f"DELETE FROM audit WHERE number = {number}")
+    for _ in range(3):
+        case.health.look()
+        assert "another last record than was written last" in (case.health.reason or "")
+        assert isinstance(case.service.answer(PING), Refusal)
+    other(path, f"INSERT INTO audit VALUES ({number}, x'{record.hex()}', x'{digest.hex()}')")
+    case.health.look()
+    assert isinstance(case.service.answer(PING), Signed)
+
+
 def test_damage_that_comes_to_light_behind_a_full_disk_has_its_remedy_told_too(case, path):
     assert isinstance(case.service.answer(new_channel(1)), Signed)
     with no_writes():

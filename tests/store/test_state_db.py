@@ -246,7 +246,7 @@ def test_a_disk_that_lost_a_channel_or_found_one_is_found_out(tmp_path):
         rows = read_all(tmp_path / "db", "channel")
         for wrong in (rows[:1], [], [*rows, (bytes(41), rows[0][1])]):
             write_all(tmp_path / "db", "channel", wrong)
-            with pytest.raises(StateDamaged, match="channels, others"):
+            with pytest.raises(StateDamaged, match="channels, another number than"):
                 store.rehearse(thorough=True)
         write_all(tmp_path / "db", "channel", rows)
         store.rehearse(thorough=True)
